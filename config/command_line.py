@@ -1,0 +1,137 @@
+"""The flags of `python -m service`, and the settings that come of all layers together."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from config.load import DEFAULT_FILE, ConfigError, Key, Layers, dotted, is_secret, lay_environment, read_toml
+from config.settings import ProviderSettings, Settings
+
+FLAGS: dict[str, tuple[Key, str]] = {
+    "host": (("http", "host"), "address to listen on"),
+    "port": (("http", "port"), "TCP port to listen on; 0 lets the system choose"),
+    "threads": (("workers", "threads"), "compute threads per worker; 0 leaves a core to the service"),
+}
+MODEL_FLAGS = {
+    "dtype": "auto, float32, bfloat16 or float16",
+    "device": "auto, cpu, cuda, cuda:N or mps",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(
+        prog="python -m service", description="Stream AI inference while it happens."
+    )
+    flags.add_argument("--config", type=Path, metavar="FILE", help="a TOML file laid over default.toml")
+    flags.add_argument("--model", help='the one model to serve: a folder, a hub id, or "embedded"')
+    for name, (_, text) in FLAGS.items():
+        flags.add_argument(f"--{name}", help=text)
+    for name, text in MODEL_FLAGS.items():
+        flags.add_argument(f"--{name}", help=text)
+    flags.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="any other setting"
+    )
+    flags.add_argument(
+        "--print-config", action="store_true", help="show each value and where it came from, and leave"
+    )
+    return flags
+
+
+def read_layers(flags: argparse.Namespace, environ: Mapping[str, str]) -> Layers:
+    """Lay default.toml, the user's file, the environment and the flags. Raises ConfigError."""
+    layers = Layers()
+    layers.lay_file(DEFAULT_FILE)
+    if flags.config:
+        layers.lay_file(flags.config)
+    lay_environment(layers, environ)
+    _lay_flags(layers, flags)
+    return layers
+
+
+def load(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """Return the settings in force, secrets read from their files. Raises ConfigError."""
+    return finish(read_layers(parser().parse_args(argv), environ))
+
+
+def finish(layers: Layers) -> Settings:
+    """Build, read the secret files and check what no single field can. Raises ConfigError."""
+    settings = layers.build()
+    if not settings.models:
+        raise ConfigError("models: none is configured; at least one is needed")
+    if settings.streams.low_unread_bytes >= settings.streams.max_unread_bytes:
+        low, high = settings.streams.low_unread_bytes, settings.streams.max_unread_bytes
+        raise ConfigError(
+            f"streams.low_unread_bytes = {low}: must be below streams.max_unread_bytes = {high}"
+        )
+    return _with_secrets(settings)
+
+
+def describe(layers: Layers) -> str:
+    """One line per setting: key, value (secrets masked), source."""
+    finish(layers)
+    lines = []
+    for key, origin in layers.origins.items():
+        value = "***" if is_secret(key) and origin.value else _show(origin.value)
+        lines.append(f"{dotted(key)} = {value}  # {origin.source}")
+    return "\n".join(lines)
+
+
+def _show(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _lay_flags(layers: Layers, flags: argparse.Namespace) -> None:
+    if flags.model is not None:
+        name = Path(flags.model).name if flags.model != "embedded" else "tiny"
+        layers.drop_models()
+        layers.lay(("models", name, "path"), flags.model, "flag --model")
+    for name, (key, _) in FLAGS.items():
+        if getattr(flags, name) is not None:
+            layers.lay_text(key, getattr(flags, name), f"flag --{name}")
+    for name in MODEL_FLAGS:
+        if getattr(flags, name) is not None:
+            _lay_on_models(layers, name, getattr(flags, name))
+    for assignment in flags.set:
+        _lay_assignment(layers, assignment)
+
+
+def _lay_on_models(layers: Layers, field: str, text: str) -> None:
+    layers.lay_text(("model_defaults", field), text, f"flag --{field}")
+    for key in [key for key in layers.origins if key[0] == "models" and key[2] == field]:
+        layers.lay_text(key, text, f"flag --{field}")
+
+
+def _lay_assignment(layers: Layers, assignment: str) -> None:
+    name, equals, text = assignment.partition("=")
+    if not equals:
+        raise ConfigError(f"flag --set {assignment}: expected SECTION.KEY=VALUE")
+    layers.lay_text(tuple(name.strip().split(".")), text.strip(), "flag --set")
+
+
+def _with_secrets(settings: Settings) -> Settings:
+    keys = dict(settings.auth.keys)
+    if settings.auth.keys_file:
+        keys |= _read_keys(Path(settings.auth.keys_file))
+    auth = msgspec.structs.replace(settings.auth, keys=keys)
+    providers = {name: _with_key(name, provider) for name, provider in settings.providers.items()}
+    return msgspec.structs.replace(settings, auth=auth, providers=providers)
+
+
+def _read_keys(path: Path) -> dict[str, str]:
+    try:
+        return msgspec.convert(read_toml(path), dict[str, str])
+    except msgspec.ValidationError:
+        raise ConfigError(f'{path}: every line must be `name = "key"`') from None
+
+
+def _with_key(name: str, provider: ProviderSettings) -> ProviderSettings:
+    if not provider.api_key_file:
+        return provider
+    try:
+        key = Path(provider.api_key_file).read_text("utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"providers.{name}.api_key_file: {error}") from None
+    return msgspec.structs.replace(provider, api_key=key)

@@ -1,0 +1,116 @@
+"""Every setting's type and limit. The values live in `default.toml`, and only there.
+
+A field has no default here: a setting that `default.toml` does not list cannot exist, so the
+file that operators read is always complete. (Providers are the exception: the file ships none.)
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+SECRET = {"secret": True}
+
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+NumBytes = Annotated[int, Meta(ge=1_024, le=1 << 40)]
+Name = Annotated[str, Meta(pattern=r"^[\w.:/-]{1,128}$")]
+Secret = Annotated[str, Meta(extra=SECRET)]
+
+
+class HttpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    host: Annotated[str, Meta(min_length=1)]
+    port: Annotated[int, Meta(ge=0, le=65_535)]
+    max_body_bytes: NumBytes
+    keepalive_interval_s: Seconds
+    write_timeout_s: Seconds
+    send_buffer_bytes: NumBytes
+    retry_ms: Annotated[int, Meta(ge=0, le=3_600_000)]
+    drain_timeout_s: Annotated[float, Meta(ge=0, le=86_400)]
+    cors_origins: list[str]
+    max_sockets: Positive
+    max_message_bytes: NumBytes
+
+
+class AuthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    keys: Annotated[dict[str, str], Meta(extra=SECRET)]
+    keys_file: str
+
+
+class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    max_streams_per_key: Positive
+    max_prompt_chars: Positive
+    max_messages: Positive
+    max_choices: Annotated[int, Meta(ge=1, le=128)]
+    max_prompts: Annotated[int, Meta(ge=1, le=1_024)]
+    default_max_tokens: Positive
+    max_timeout_s: Seconds
+
+
+class StreamSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    join_unread_bytes: NumBytes
+    max_unread_bytes: NumBytes
+    low_unread_bytes: NumBytes
+    stall_timeout_s: Seconds
+    max_log_bytes: NumBytes
+    max_total_log_bytes: NumBytes
+    resume_ttl: Seconds
+    retention_s: Seconds
+    max_finished: Positive
+    retry_backoff_s: Seconds
+
+
+class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    threads: Annotated[int, Meta(ge=0, le=1_024)]
+    heartbeat_s: Seconds
+    hang_timeout_s: Seconds
+    load_timeout_s: Seconds
+    stop_timeout_s: Seconds
+    restart_backoff_s: Seconds
+    max_restart_backoff_s: Seconds
+    max_unsent_bytes: NumBytes
+
+
+class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model and the worker processes that serve it."""
+
+    engine: Literal["llm", "echo"]
+    path: Annotated[str, Meta(min_length=1)]
+    num_workers: Annotated[int, Meta(ge=1, le=256)]
+    dtype: Literal["auto", "float32", "bfloat16", "float16"]
+    device: Annotated[str, Meta(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+    revision: str
+    trust_remote_code: bool
+    max_model_len: Count
+    max_num_seqs: Annotated[int, Meta(ge=1, le=4_096)]
+    max_batched_tokens: Annotated[int, Meta(ge=1, le=1_000_000)]
+    max_waiting: Positive
+    cache_bytes: Annotated[int, Meta(ge=0, le=1 << 44)]
+    block_tokens: Annotated[int, Meta(ge=1, le=1_024)]
+
+
+class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An upstream API that `provider` on `/chat/stream` may name."""
+
+    kind: Literal["openai", "anthropic"]
+    base_url: Annotated[str, Meta(pattern=r"^https?://")]
+    api_key: Secret = ""
+    api_key_file: str = ""
+    models: list[str] = []
+
+
+class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    format: Literal["auto", "text", "json"]
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    http: HttpSettings
+    auth: AuthSettings
+    limits: LimitSettings
+    streams: StreamSettings
+    workers: WorkerSettings
+    model_defaults: ModelSettings
+    models: dict[Name, ModelSettings]
+    providers: dict[Name, ProviderSettings]
+    log: LogSettings

@@ -1,0 +1,1 @@
+"""Back of the house: one process per worker, synchronous, owns the device."""

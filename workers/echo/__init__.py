@@ -1,0 +1,1 @@
+"""An engine without weights: it gives the prompt back, word by word."""

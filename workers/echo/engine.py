@@ -1,0 +1,170 @@
+"""Echo: each step sends every job's next word, so that what is measured is the house itself."""
+
+import re
+from collections import deque
+
+from config.settings import ModelSettings
+from workers.engine import Engine
+from workers.errors import JobError
+from workers.messages import (
+    Accepted,
+    ChatPrompt,
+    ChoiceFinished,
+    Event,
+    Finished,
+    JobId,
+    Limits,
+    Prompt,
+    Started,
+    Stats,
+    TextDelta,
+    TextPrompt,
+    TextWork,
+    Usage,
+)
+
+WORD = re.compile(r"\s*\S+\s*?(?=\s|$)|\s+$")
+
+
+class EchoChoice:
+    """One answer: the prompt's words, over and over until `max_tokens` of them are sent."""
+
+    def __init__(self, index: int, words: list[str], num_sent: int) -> None:
+        self.index = index
+        self.words = words
+        self.num_sent = num_sent
+
+    def next_word(self) -> str:
+        word = self.words[self.num_sent % len(self.words)]
+        self.num_sent += 1
+        return word
+
+
+class EchoJob:
+    def __init__(self, job_id: JobId, work: TextWork, texts: list[list[str]]) -> None:
+        self.job_id = job_id
+        self.sampling = work.sampling
+        self.prompt_tokens = sum(map(len, texts))
+        sent = [len(ids) for ids in work.generated] or [0] * work.num_choices
+        self.choices = deque(
+            EchoChoice(i, texts[i // work.n], sent[i]) for i in range(work.num_choices) if i not in work.done
+        )
+        self.completion_tokens = sum(sent)
+        self.is_started = False
+
+    def limit(self, choice: EchoChoice) -> int:
+        return (
+            self.sampling.max_tokens
+            if self.sampling.ignore_eos
+            else min(self.sampling.max_tokens, len(choice.words))
+        )
+
+    def reason(self, choice: EchoChoice) -> str:
+        return "stop" if not self.sampling.ignore_eos and choice.num_sent >= len(choice.words) else "length"
+
+    def usage(self) -> Usage:
+        return Usage(self.prompt_tokens, self.completion_tokens)
+
+
+class EchoEngine(Engine):
+    """Tokens are words with the space before them; a token's id is its place in the prompt."""
+
+    def __init__(self, name: str, settings: ModelSettings) -> None:
+        self._max_num_seqs = settings.max_num_seqs
+        self._max_model_len = settings.max_model_len
+        self._name = name
+        self.limits = Limits(settings.max_model_len, settings.max_num_seqs, 0, True, "echo")
+        self._jobs: dict[JobId, EchoJob] = {}
+        self._paused: set[JobId] = set()
+        self._cancelled: set[JobId] = set()
+        self._num_steps = 0
+
+    def add(self, job_id: JobId, work: TextWork) -> Event:
+        texts = [split(prompt) for prompt in work.prompts]
+        for words in texts:
+            self._check(words)
+        job = self._jobs[job_id] = EchoJob(job_id, work, texts)
+        return Accepted(job_id, job.prompt_tokens)
+
+    def cancel(self, job_id: JobId) -> None:
+        if job_id in self._jobs:
+            self._cancelled.add(job_id)
+
+    def pause(self, job_id: JobId) -> None:
+        if job_id in self._jobs:
+            self._paused.add(job_id)
+
+    def resume(self, job_id: JobId) -> None:
+        self._paused.discard(job_id)
+
+    def has_work(self) -> bool:
+        return bool(self._cancelled) or len(self._jobs) > len(self._paused)
+
+    def step(self) -> list[Event]:
+        self._num_steps += 1
+        events: list[Event] = []
+        for job_id in self._cancelled:
+            events.append(
+                self._end(self._jobs[job_id], "cancelled", [c.index for c in self._jobs[job_id].choices])
+            )
+        self._cancelled.clear()
+        for job in self._running():
+            self._advance(job, events)
+        return events
+
+    def job_ids(self) -> list[JobId]:
+        return list(self._jobs)
+
+    def stats(self) -> Stats:
+        num_active = len(self._jobs) - len(self._paused)
+        num_running = min(num_active, self._max_num_seqs)
+        return Stats(num_running, num_active - num_running, len(self._paused), self._num_steps)
+
+    def _check(self, words: list[str]) -> None:
+        if self._max_model_len and len(words) > self._max_model_len:
+            message = (
+                f'prompt has {len(words)} tokens > {self._max_model_len} (limit of model "{self._name}")'
+            )
+            raise JobError("context_length_exceeded", message, "prompt")
+
+    def _running(self) -> list[EchoJob]:
+        """The oldest `max_num_seqs` jobs that are not paused."""
+        running = (job for job_id, job in self._jobs.items() if job_id not in self._paused)
+        return [job for job, _ in zip(running, range(self._max_num_seqs), strict=False)]
+
+    def _advance(self, job: EchoJob, events: list[Event]) -> None:
+        if not job.is_started:
+            job.is_started = True
+            events.append(Started(job.job_id))
+        for _ in range(len(job.choices)):
+            choice = job.choices.popleft()
+            if choice.num_sent < job.limit(choice):
+                events.append(self._send(job, choice))
+            if choice.num_sent < job.limit(choice):
+                job.choices.append(choice)
+            elif job.choices:
+                events.append(ChoiceFinished(job.job_id, choice.index, job.reason(choice)))
+            else:
+                events.append(self._end(job, job.reason(choice), [choice.index]))
+
+    def _send(self, job: EchoJob, choice: EchoChoice) -> TextDelta:
+        job.completion_tokens += 1
+        place = choice.num_sent % len(choice.words)
+        word = choice.next_word()
+        return TextDelta(job.job_id, choice.index, word, [place], choice.num_sent)
+
+    def _end(self, job: EchoJob, reason: str, ended: list[int]) -> Finished:
+        del self._jobs[job.job_id]
+        self._paused.discard(job.job_id)
+        return Finished(job.job_id, reason, job.usage(), ended)
+
+
+def split(prompt: Prompt) -> list[str]:
+    """The prompt's tokens: never empty, and joined again they are the prompt."""
+    match prompt:
+        case TextPrompt(text):
+            return WORD.findall(text) or [text]
+        case ChatPrompt(messages):
+            return WORD.findall(messages[-1].content) or [messages[-1].content]
+        case _:
+            return [f" {token_id}" for token_id in prompt.token_ids]

@@ -1,0 +1,53 @@
+"""What the loop asks of every engine, whatever the model."""
+
+from abc import ABC, abstractmethod
+
+from workers.messages import Event, JobId, Limits, Stats, Work
+
+
+class Engine(ABC):
+    """Runs many jobs at once, one `step` after another. Single-threaded: the loop is the only caller.
+
+    A job lives from a successful `add` to its terminal event. Exactly one terminal event (`Finished`
+    or `Failed`) leaves `step` for each job, also after `cancel`; no event of the job follows it.
+    """
+
+    limits: Limits
+
+    @abstractmethod
+    def add(self, job_id: JobId, work: Work) -> Event:
+        """Check the work and queue it; return its `Accepted`.
+
+        Raises JobError when the model cannot take it; then the engine keeps nothing of the job.
+        """
+
+    @abstractmethod
+    def cancel(self, job_id: JobId) -> None:
+        """End the job before the next step; its memory is free after it. Unknown ids are ignored."""
+
+    @abstractmethod
+    def pause(self, job_id: JobId) -> None:
+        """Leave the job out of steps until `resume`. Its neighbours are untouched."""
+
+    @abstractmethod
+    def resume(self, job_id: JobId) -> None:
+        """Let a paused job take part again."""
+
+    @abstractmethod
+    def has_work(self) -> bool:
+        """Whether `step` would do anything now."""
+
+    @abstractmethod
+    def step(self) -> list[Event]:
+        """Advance every scheduled job once; return the events in order.
+
+        An exception is the engine's end: the loop fails all its jobs and the process leaves.
+        """
+
+    @abstractmethod
+    def job_ids(self) -> list[JobId]:
+        """The jobs that have no terminal event yet."""
+
+    @abstractmethod
+    def stats(self) -> Stats:
+        """The gauges as they are now."""

@@ -1,0 +1,44 @@
+"""What can go wrong with a job, as data.
+
+    LoadError                   a model that cannot be loaded; the worker leaves with this one line
+    JobError                    raised where a job fails; carries its code across the process boundary
+    └── code                    status  retryable  when
+        ├── bad_params          422     no         a value that only the model can judge is wrong
+        ├── context_length_exceeded  400  no       prompt (and answer) do not fit the model
+        ├── engine_overloaded   503     yes        the engine's waiting queue is full
+        ├── engine_failed       500     yes        a step raised; the worker is replaced
+        └── worker_lost         503     yes        the process is gone; made by the service
+
+One code, three dresses: an HTTP status before the first byte, a terminal event after it, and one
+log line with the job's id and the traceback where it happened.
+"""
+
+from typing import NamedTuple
+
+
+class Kind(NamedTuple):
+    status: int
+    is_retryable: bool
+
+
+KINDS: dict[str, Kind] = {
+    "bad_params": Kind(422, False),
+    "context_length_exceeded": Kind(400, False),
+    "engine_overloaded": Kind(503, True),
+    "engine_failed": Kind(500, True),
+    "worker_lost": Kind(503, True),
+}
+
+
+class LoadError(Exception):
+    """A model that cannot be served; the message says in one line what is wrong and with what."""
+
+
+class JobError(Exception):
+    """A job that cannot be done. `message` is for users: field, value and limit."""
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param

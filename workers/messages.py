@@ -1,0 +1,227 @@
+"""Every message that crosses the boundary between the service and a worker.
+
+A closed union of frozen structs: strings, numbers, bytes, lists and other messages. Encoded as
+msgpack arrays, because field names would triple the bytes of a token event.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, msgpack
+
+JobId = int
+
+
+class Message(Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """Base of all messages; the tag is the class name."""
+
+
+# What a job asks for: a user's validated wishes, ready for the engine.
+
+
+class ChatMessage(Message, frozen=True, gc=False):
+    role: str
+    content: str
+
+
+class ChatPrompt(Message, frozen=True, gc=False):
+    """Messages to be laid out by the model's own chat template."""
+
+    messages: list[ChatMessage]
+
+
+class TextPrompt(Message, frozen=True, gc=False):
+    """Text that the model is to continue as it stands."""
+
+    text: str
+
+
+class TokenPrompt(Message, frozen=True, gc=False):
+    """Token ids that the model is to continue."""
+
+    token_ids: list[int]
+
+
+Prompt = ChatPrompt | TextPrompt | TokenPrompt
+
+
+class Sampling(Message, frozen=True, gc=False):
+    """How each next token is chosen. Temperature 0 is greedy; top_k 0 and top_p 1 are off."""
+
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int = 0
+    stop: list[str] = []
+    ignore_eos: bool = False
+
+
+class TextWork(Message, frozen=True, gc=False):
+    """Answers to prompts: choice `p * n + i` is answer i to prompt p.
+
+    `generated` holds, per choice, the token ids that a lost worker had already sent (or is empty):
+    the engine goes on after them and sends only what follows. Choices in `done` are complete.
+    """
+
+    prompts: list[Prompt]
+    sampling: Sampling
+    n: int = 1
+    generated: list[list[int]] = []
+    done: list[int] = []
+
+    @property
+    def num_choices(self) -> int:
+        return len(self.prompts) * self.n
+
+
+Work = TextWork
+
+
+# Commands: service -> worker.
+
+
+class Submit(Message, frozen=True, gc=False):
+    job_id: JobId
+    work: Work
+
+
+class Cancel(Message, frozen=True, gc=False):
+    job_id: JobId
+
+
+class Pause(Message, frozen=True, gc=False):
+    job_id: JobId
+
+
+class Resume(Message, frozen=True, gc=False):
+    job_id: JobId
+
+
+class Drain(Message, frozen=True, gc=False):
+    """Finish what runs, then leave."""
+
+
+class Stop(Message, frozen=True, gc=False):
+    """Leave now."""
+
+
+Command = Submit | Cancel | Pause | Resume | Drain | Stop
+
+
+# Events: worker -> service, about one job. Exactly one of Finished and Failed ends each job.
+
+
+class Usage(Message, frozen=True, gc=False):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Accepted(Message, frozen=True, gc=False):
+    """The engine has checked the job and will run it. `prompt_tokens` of all its prompts."""
+
+    job_id: JobId
+    prompt_tokens: int
+
+
+class Started(Message, frozen=True, gc=False):
+    """The job's first sequence has entered a step: its time in the queue is over."""
+
+    job_id: JobId
+
+
+class TextDelta(Message, frozen=True, gc=False):
+    """Text of one choice that follows what was sent before; never half a character.
+
+    `token_ids` are all tokens sampled since the choice's last event, also those whose text is
+    still held back. `num_tokens` counts the choice's tokens so far.
+    """
+
+    job_id: JobId
+    index: int
+    text: str
+    token_ids: list[int]
+    num_tokens: int
+
+
+class ChoiceFinished(Message, frozen=True, gc=False):
+    """One choice ended while others of its job go on. The last choice's end is `Finished`."""
+
+    job_id: JobId
+    index: int
+    reason: str
+
+
+class Finished(Message, frozen=True, gc=False):
+    """The job ended, and with it the choices in `ended`, for `reason`."""
+
+    job_id: JobId
+    reason: str
+    usage: Usage
+    ended: list[int]
+
+
+class Failed(Message, frozen=True, gc=False):
+    """The job ended in an error; `code` is one of `workers.errors.KINDS`."""
+
+    job_id: JobId
+    code: str
+    message: str
+    param: str | None
+    usage: Usage
+
+
+Event = Accepted | Started | TextDelta | ChoiceFinished | Finished | Failed
+
+
+# Reports: worker -> service, about itself.
+
+
+class Limits(Message, frozen=True, gc=False):
+    """What the loaded model can take. 0 tokens means without limit."""
+
+    max_model_len: int
+    max_num_seqs: int
+    vocab_size: int
+    has_chat_template: bool
+    description: str
+
+
+class Ready(Message, frozen=True, gc=False):
+    limits: Limits
+
+
+class Stats(Message, frozen=True, gc=False):
+    """An engine's gauges; `cache_usage` is the used share, 0 to 1."""
+
+    num_running: int = 0
+    num_waiting: int = 0
+    num_paused: int = 0
+    num_steps: int = 0
+    num_preemptions: int = 0
+    cache_usage: float = 0.0
+
+
+class Heartbeat(Message, frozen=True, gc=False):
+    stats: Stats
+
+
+class EventBatch(Message, frozen=True, gc=False):
+    """What one engine step produced."""
+
+    events: list[Event]
+
+
+class Bye(Message, frozen=True, gc=False):
+    """The worker leaves. `error` says why it had to, in one line; None when it was asked to."""
+
+    error: str | None
+
+
+Report = Ready | EventBatch | Heartbeat | Bye
+
+FrameSize = Annotated[int, Meta(ge=0, lt=1 << 32)]
+
+encode = msgpack.Encoder().encode
+decode_command = msgpack.Decoder(Command).decode
+decode_report = msgpack.Decoder(Report).decode

@@ -1,0 +1,18 @@
+"""Which engine a model's settings name. Import strings, so that only the child loads a library."""
+
+from importlib import import_module
+
+from config.settings import ModelSettings
+from workers.engine import Engine
+
+ENGINES = {
+    "llm": "workers.llm.engine:LlmEngine",
+    "echo": "workers.echo.engine:EchoEngine",
+}
+
+
+def load_engine(name: str, settings: ModelSettings) -> Engine:
+    """Load the model called `name` on its device. Raises LoadError, or what its library raises."""
+    module_name, class_name = ENGINES[settings.engine].split(":")
+    engine: Engine = getattr(import_module(module_name), class_name)(name, settings)
+    return engine

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
-from workers.messages import Command, Report, decode_command, encode
+from workers.messages import Command, JobId, Report, decode_command, encode
 
 HEADER = struct.Struct("<I")
 READ_BYTES = 1 << 18
@@ -75,7 +75,7 @@ class FrameWriter:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._fd = connection.fileno()
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[tuple[JobId | None, bytes]] = deque()
         self._is_head_torn = False
         self.num_unsent_bytes = 0
         os.set_blocking(self._fd, False)
@@ -86,7 +86,7 @@ class FrameWriter:
     def close(self) -> None:
         self._connection.close()
 
-    def put(self, message: Command | Report, *, is_urgent: bool = False) -> None:
+    def put(self, message: Command | Report, *, tag: JobId | None = None, is_urgent: bool = False) -> None:
         """Queue a message and send what the pipe takes. Urgent ones (cancels) overtake the rest.
 
         Raises EndOfPipe when nobody reads any more.
@@ -94,16 +94,24 @@ class FrameWriter:
         body = encode(message)
         frame = HEADER.pack(len(body)) + body
         self.num_unsent_bytes += len(frame)
-        if is_urgent:
-            self._put_first(frame)
-        else:
-            self._waiting.append(frame)
+        # Behind a frame of which a part is already in the pipe, before all others.
+        place = int(self._is_head_torn) if is_urgent else len(self._waiting)
+        self._waiting.insert(place, (tag, frame))
         self.flush()
+
+    def withdraw(self, tag: JobId) -> bool:
+        """Take back the message put with `tag`; return whether it had not begun to leave."""
+        for place, (waiting_tag, frame) in enumerate(self._waiting):
+            if waiting_tag == tag and not (place == 0 and self._is_head_torn):
+                del self._waiting[place]
+                self.num_unsent_bytes -= len(frame)
+                return True
+        return False
 
     def flush(self) -> bool:
         """Send what the pipe takes; return whether all is sent. Raises EndOfPipe."""
         while self._waiting:
-            frame = self._waiting[0]
+            tag, frame = self._waiting[0]
             try:
                 num_sent = os.write(self._fd, frame)
             except BlockingIOError:
@@ -111,19 +119,12 @@ class FrameWriter:
             except OSError as error:
                 raise EndOfPipe from error
             self.num_unsent_bytes -= num_sent
-            self._drop_sent(frame, num_sent)
+            self._is_head_torn = num_sent < len(frame)
+            if self._is_head_torn:
+                self._waiting[0] = (tag, frame[num_sent:])
+            else:
+                self._waiting.popleft()
         return True
-
-    def _put_first(self, frame: bytes) -> None:
-        """Behind a frame of which a part is already in the pipe, before all others."""
-        self._waiting.insert(1 if self._is_head_torn else 0, frame)
-
-    def _drop_sent(self, frame: bytes, num_sent: int) -> None:
-        self._is_head_torn = num_sent < len(frame)
-        if self._is_head_torn:
-            self._waiting[0] = frame[num_sent:]
-        else:
-            self._waiting.popleft()
 
 
 class WorkerEnd:

@@ -102,11 +102,10 @@ class EchoEngine(Engine):
 
     def step(self) -> list[Event]:
         self._num_steps += 1
-        events: list[Event] = []
-        for job_id in self._cancelled:
-            events.append(
-                self._end(self._jobs[job_id], "cancelled", [c.index for c in self._jobs[job_id].choices])
-            )
+        cancelled = [self._jobs[job_id] for job_id in self._cancelled]
+        events: list[Event] = [
+            self._end(job, "cancelled", [c.index for c in job.choices]) for job in cancelled
+        ]
         self._cancelled.clear()
         for job in self._running():
             self._advance(job, events)

@@ -1,0 +1,1 @@
+"""Front of the house: asyncio, one process, never imports a tensor library."""

@@ -1,0 +1,59 @@
+"""The application: its parts, made once and put together. startup -> serve -> drain -> stop."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from aiohttp import web
+
+from config.settings import Settings
+from service.catalogue import Catalogue
+from service.dispatcher import Dispatcher
+from service.keys import CATALOGUE, DISPATCHER, METRICS, SETTINGS, SUPERVISOR
+from service.metrics import Metrics
+from service.middlewares import GATE, Gate, add_headers, answer_errors, authorise, identify
+from service.routes import ROUTES, add_routes
+from service.supervisor import Supervisor
+
+SWEEP_S = 1.0
+
+
+def make_app(settings: Settings) -> web.Application:
+    """Build the application. Workers start with it; call inside a running event loop."""
+    app = web.Application(
+        middlewares=[identify, answer_errors, authorise],
+        client_max_size=settings.http.max_body_bytes,
+    )
+    supervisor, catalogue = Supervisor(settings), Catalogue(settings.streams)
+    metrics = Metrics(catalogue, supervisor)
+    app[SETTINGS] = settings
+    app[SUPERVISOR] = supervisor
+    app[CATALOGUE] = catalogue
+    app[METRICS] = metrics
+    app[DISPATCHER] = Dispatcher(settings, supervisor, catalogue, metrics)
+    app[GATE] = Gate(settings.auth.keys, frozenset(route.path for route in ROUTES if route.is_open))
+    app.on_response_prepare.append(add_headers)
+    app.cleanup_ctx.append(_workers)
+    app.cleanup_ctx.append(_sweeping)
+    add_routes(app)
+    return app
+
+
+async def _workers(app: web.Application) -> AsyncIterator[None]:
+    app[SUPERVISOR].start()
+    yield
+    await app[SUPERVISOR].stop()
+
+
+async def _sweeping(app: web.Application) -> AsyncIterator[None]:
+    task = asyncio.get_running_loop().create_task(_sweep(app[CATALOGUE]))
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _sweep(catalogue: Catalogue) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        catalogue.sweep()

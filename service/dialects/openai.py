@@ -1,0 +1,140 @@
+"""The OpenAI API: chunks of `/v1/chat/completions` and `/v1/completions`, and their whole answers."""
+
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+from service.dialects.dialect import Dialect, Out, encode, usage_object
+from service.errors import failure_object
+from service.events import StreamEvent
+from workers.messages import Accepted, ChoiceFinished, Failed, Finished, TextDelta, Usage
+
+DONE = Out(b"[DONE]")
+
+
+class Facts(Struct, frozen=True):
+    """What is the same in every object of one answer."""
+
+    id: str
+    model: str
+    num_choices: int
+    has_usage: bool = False
+
+
+class OpenAIDialect(Dialect):
+    """Chunk order per choice: opening, deltas, an empty delta with `finish_reason`; then usage, `[DONE]`.
+
+    A reason the API has no word for (`deadline`, `drained`…) is sent as it is: official clients
+    pass it on, and hiding it would make a cut answer look whole.
+    """
+
+    object_name: ClassVar[str]
+    whole_name: ClassVar[str]
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.created = int(time.time())
+        # Only the delta differs from chunk to chunk, so only the delta is encoded for each.
+        head = encode(self._head(self.object_name))[:-1]
+        self._opening = head + b',"choices":['
+        self._closing = b"]" + (b',"usage":null' if facts.has_usage else b"") + b"}"
+
+    def render(self, event: StreamEvent) -> list[Out]:
+        match event:
+            case TextDelta():
+                return [self._chunk(self.delta(event), event.text)] if event.text else []
+            case Accepted():
+                return [self._chunk(body) for body in self.openings()]
+            case ChoiceFinished():
+                return [self._chunk(self.last(event.index, event.reason))]
+            case Finished():
+                return self._end(event)
+            case Failed():
+                return [Out(encode({"error": failure_object(event)})), DONE]
+            case _:
+                return []
+
+    def openings(self) -> list[bytes]:
+        """The chunks that open the choices; none where the API has none."""
+        return []
+
+    @abstractmethod
+    def delta(self, delta: TextDelta) -> bytes:
+        """The choice object of one text delta."""
+
+    @abstractmethod
+    def last(self, index: int, reason: str) -> bytes:
+        """The choice object that closes a choice."""
+
+    @abstractmethod
+    def whole_choice(self, index: int, text: str, reason: str) -> dict[str, Any]:
+        """The choice object of an answer that is not streamed."""
+
+    def whole(self, texts: Sequence[str], reasons: Sequence[str], usage: Usage) -> bytes:
+        """The answer in one object: choice i has `texts[i]` and ended for `reasons[i]`."""
+        choices = [self.whole_choice(i, text, reasons[i]) for i, text in enumerate(texts)]
+        return encode(self._head(self.whole_name) | {"choices": choices, "usage": usage_object(usage)})
+
+    def _end(self, end: Finished) -> list[Out]:
+        outs = [self._chunk(self.last(index, end.reason)) for index in end.ended]
+        if self.facts.has_usage:
+            body = self._head(self.object_name) | {"choices": [], "usage": usage_object(end.usage)}
+            outs.append(Out(encode(body)))
+        return [*outs, DONE]
+
+    def _chunk(self, choice: bytes, text: str = "") -> Out:
+        return Out(self._opening + choice + self._closing, None, text)
+
+    def _head(self, object_name: str) -> dict[str, Any]:
+        facts = self.facts
+        return {"id": facts.id, "object": object_name, "created": self.created, "model": facts.model}
+
+
+class ChatCompletionsDialect(OpenAIDialect):
+    object_name = "chat.completion.chunk"
+    whole_name = "chat.completion"
+
+    def openings(self) -> list[bytes]:
+        return [
+            encode(
+                {
+                    "index": i,
+                    "delta": {"role": "assistant", "content": ""},
+                    "logprobs": None,
+                    "finish_reason": None,
+                }
+            )
+            for i in range(self.facts.num_choices)
+        ]
+
+    def delta(self, delta: TextDelta) -> bytes:
+        text = encode(delta.text)
+        return b'{"index":%d,"delta":{"content":%b},"logprobs":null,"finish_reason":null}' % (
+            delta.index,
+            text,
+        )
+
+    def last(self, index: int, reason: str) -> bytes:
+        return encode({"index": index, "delta": {}, "logprobs": None, "finish_reason": reason})
+
+    def whole_choice(self, index: int, text: str, reason: str) -> dict[str, Any]:
+        message = {"role": "assistant", "content": text, "refusal": None}
+        return {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
+
+
+class CompletionsDialect(OpenAIDialect):
+    object_name = "text_completion"
+    whole_name = "text_completion"
+
+    def delta(self, delta: TextDelta) -> bytes:
+        text = encode(delta.text)
+        return b'{"index":%d,"text":%b,"logprobs":null,"finish_reason":null}' % (delta.index, text)
+
+    def last(self, index: int, reason: str) -> bytes:
+        return encode(self.whole_choice(index, "", reason))
+
+    def whole_choice(self, index: int, text: str, reason: str) -> dict[str, Any]:
+        return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}

@@ -1,0 +1,218 @@
+"""Between streams and workers: jobs out to the worker with the fewest, events back to their streams."""
+
+import asyncio
+import itertools
+import logging
+import time
+from contextlib import suppress
+
+from config.settings import Settings
+from service.catalogue import Catalogue
+from service.dialects.dialect import Dialect
+from service.errors import Unavailable
+from service.events import Retrying, reason_of
+from service.job import Job
+from service.metrics import Metrics
+from service.streams import Stream
+from service.supervisor import Supervisor
+from service.worker_link import WorkerLink
+from workers.errors import KINDS
+from workers.messages import (
+    Cancel,
+    EventBatch,
+    Failed,
+    Finished,
+    Pause,
+    Resume,
+    Started,
+    Submit,
+    TextDelta,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Submits jobs, feeds their streams, and moves or fails those of a lost worker."""
+
+    def __init__(
+        self, settings: Settings, supervisor: Supervisor, catalogue: Catalogue, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._supervisor = supervisor
+        self._catalogue = catalogue
+        self._metrics = metrics
+        self._links: dict[int, WorkerLink] = {}
+        self._job_ids = itertools.count(1)
+        self._retries: set[asyncio.Task[None]] = set()
+        self._is_draining = False
+        supervisor.on_batch = self.take
+        supervisor.on_lost = self.lose
+
+    def next_job_id(self) -> int:
+        return next(self._job_ids)
+
+    def submit(self, job: Job, dialect: Dialect) -> Stream:
+        """Give the job to a worker. Raises Unavailable when none has room, with Retry-After."""
+        if self._is_draining:
+            raise Unavailable("the service is shutting down", code="drained", retry_after_s=5)
+        link = self._choose(job.model)
+        stream = Stream(job, dialect, self, self._settings.streams)
+        stream.on_end.append(self._ended)
+        self._catalogue.add(stream)
+        self._metrics.opened()
+        self._links[job.id] = link
+        link.submit(stream, Submit(job.id, job.work))
+        log.info("job accepted", extra=_facts(stream))
+        return stream
+
+    # What streams ask for (streams.Controls)
+
+    def cancel(self, stream: Stream) -> None:
+        if link := self._links.get(stream.job.id):
+            link.cancel(Cancel(stream.job.id))
+
+    def pause(self, stream: Stream) -> None:
+        if link := self._links.get(stream.job.id):
+            link.send(Pause(stream.job.id))
+
+    def resume(self, stream: Stream) -> None:
+        if link := self._links.get(stream.job.id):
+            link.send(Resume(stream.job.id))
+
+    # What workers say
+
+    def take(self, link: WorkerLink, batch: EventBatch) -> None:
+        """Feed one step's events to their streams, then wake each stream once."""
+        now = time.monotonic()
+        touched: dict[int, Stream] = {}
+        for event in batch.events:
+            stream = link.jobs.get(event.job_id)
+            if stream is None:
+                continue
+            if isinstance(event, TextDelta):
+                if not stream.last_event_at:
+                    log.info("job first event", extra=_facts(stream) | {"ttft_s": round(now - stream.opened_at, 4)})
+                self._metrics.token(stream, event, now)
+            elif isinstance(event, Started):
+                self._started(stream, event)
+                continue
+            elif isinstance(event, Finished | Failed):
+                self._release(link, event.job_id)
+                if isinstance(event, Failed) and self._goes_on(stream, event):
+                    self._retry(stream, event.message)
+                    continue
+            stream.push(event)
+            touched[event.job_id] = stream
+        for stream in touched.values():
+            stream.notify()
+
+    def lose(self, link: WorkerLink) -> None:
+        """End or move every job of a worker that is gone."""
+        for job_id, stream in list(link.jobs.items()):
+            self._release(link, job_id)
+            failure = Failed(
+                job_id, "worker_lost", f"the worker was lost: {link.error}", None, stream.usage()
+            )
+            if self._goes_on(stream, failure):
+                self._retry(stream, failure.message)
+            else:
+                stream.push(failure)
+                stream.notify()
+
+    def _goes_on(self, stream: Stream, failure: Failed) -> bool:
+        """Whether the job is to be tried again elsewhere rather than end here."""
+        job, is_retryable = stream.job, KINDS[failure.code].is_retryable
+        return is_retryable and not stream.terminal and job.num_retries < job.max_retries
+
+    def _started(self, stream: Stream, event: Started) -> None:
+        if not stream.is_started:
+            stream.is_started = True
+            self._metrics.started(stream, event)
+            log.info("job started", extra=_facts(stream))
+
+    def _release(self, link: WorkerLink, job_id: int) -> None:
+        link.jobs.pop(job_id, None)
+        self._links.pop(job_id, None)
+
+    # Retries
+
+    def _retry(self, stream: Stream, error: str) -> None:
+        job = stream.job
+        job.num_retries += 1
+        stream.push(Retrying(job.id, job.num_retries, job.max_retries, error))
+        stream.notify()
+        task = asyncio.get_running_loop().create_task(self._resubmit(stream))
+        self._retries.add(task)
+        task.add_done_callback(self._retries.discard)
+
+    async def _resubmit(self, stream: Stream) -> None:
+        """After the back-off, once a worker is ready, go on after the tokens that were sent."""
+        job = stream.job
+        await asyncio.sleep(self._settings.streams.retry_backoff_s * 2 ** (job.num_retries - 1))
+        while not stream.terminal:
+            await self._supervisor.wait_ready(job.model)
+            try:
+                link = self._choose(job.model)
+            except Unavailable:
+                await asyncio.sleep(self._settings.streams.retry_backoff_s)
+                continue
+            self._links[job.id] = link
+            link.submit(stream, Submit(job.id, job.rest(stream.done)))
+            if stream.is_paused:
+                self.pause(stream)
+            return
+
+    # Room
+
+    def _choose(self, model: str) -> WorkerLink:
+        links = self._supervisor.ready_links(model)
+        if not links:
+            complaints = "; ".join(self._supervisor.complaints()) or "restarting"
+            raise Unavailable(f"no worker is ready: {complaints}", code="model_not_ready", retry_after_s=5)
+        link = min(links, key=lambda link: len(link.jobs))
+        limit = self._settings.models[model].max_num_seqs + self._settings.models[model].max_waiting
+        unsent, max_unsent = link.num_unsent_bytes, self._settings.workers.max_unsent_bytes
+        if len(link.jobs) >= limit or unsent > max_unsent:
+            message = (
+                f"{len(link.jobs)} jobs wait or run >= {limit} (models.{model}.max_num_seqs + max_waiting)"
+            )
+            raise Unavailable(message, code="queue_full", retry_after_s=self._retry_after_s())
+        return link
+
+    def _retry_after_s(self) -> int:
+        return min(60, max(1, round(self._metrics.avg_duration_s)))
+
+    # Ends
+
+    def _ended(self, stream: Stream) -> None:
+        self._links.pop(stream.job.id, None)
+        self._metrics.ended(stream)
+        if stream.terminal:
+            usage = stream.terminal.usage
+            extra = _facts(stream) | {"reason": reason_of(stream.terminal), "tokens": usage.completion_tokens}
+            if isinstance(stream.terminal, Failed):
+                extra["error"] = stream.terminal.message
+            log.info("job ended", extra=extra)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no more jobs; let the running ones finish; past the time, end the rest as `drained`."""
+        self._is_draining = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._catalogue.wait_empty()
+        for stream in self._catalogue.open_streams():
+            stream.end("drained")
+        for task in self._retries:
+            task.cancel()
+
+
+def _facts(stream: Stream) -> dict[str, object]:
+    job = stream.job
+    return {
+        "job": job.id,
+        "stream": job.stream_id,
+        "request": job.request_id,
+        "route": job.route,
+        "model": job.model,
+    }

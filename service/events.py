@@ -1,0 +1,33 @@
+"""A stream's events: what workers send, and what only the service can say."""
+
+from msgspec import Struct
+
+from workers.messages import Accepted, ChoiceFinished, Failed, Finished, JobId, TextDelta
+
+
+class Retrying(Struct, frozen=True, gc=False):
+    """The job's worker was lost; the job goes on elsewhere, from where it was, after a pause."""
+
+    job_id: JobId
+    attempt: int
+    max_retries: int
+    error: str
+
+
+StreamEvent = Accepted | TextDelta | ChoiceFinished | Retrying | Finished | Failed
+Terminal = Finished | Failed
+
+
+def reason_of(terminal: Terminal) -> str:
+    """The contract's typed reason: `worker_lost` keeps its name, other failures are `error`."""
+    if isinstance(terminal, Finished):
+        return terminal.reason
+    return "worker_lost" if terminal.code == "worker_lost" else "error"
+
+
+def join(deltas: list[TextDelta]) -> TextDelta:
+    """One event in place of consecutive ones of the same choice; it counts as the last of them."""
+    last = deltas[-1]
+    text = "".join([delta.text for delta in deltas])
+    token_ids = [token_id for delta in deltas for token_id in delta.token_ids]
+    return TextDelta(last.job_id, last.index, text, token_ids, last.num_tokens)

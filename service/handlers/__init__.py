@@ -1,0 +1,1 @@
+"""Station "request": each handler reads the journey aloud and leaves the work to the stations."""

@@ -1,0 +1,67 @@
+"""The OpenAI routes for text."""
+
+import secrets
+
+from aiohttp import web
+
+from service.admission import admit, wants_resume
+from service.collect import collect
+from service.dialects.openai import ChatCompletionsDialect, CompletionsDialect, Facts, OpenAIDialect
+from service.job import Job
+from service.keys import DISPATCHER, SETTINGS, SUPERVISOR
+from service.negotiation import sse
+from service.params.openai import ChatCompletionParams, CommonParams, CompletionParams
+from service.params.read import read
+from service.wire import send_stream
+from service.wishing import resolve_model, wish_chat_completion, wish_completion
+
+
+async def chat_completions(request: web.Request) -> web.StreamResponse:
+    """`/v1/chat/completions`, streamed or whole."""
+    params = await read(request, ChatCompletionParams, bad_status=400)
+    job = admit(request, wish_chat_completion(request, params))
+    return await _answer(request, params, job, ChatCompletionsDialect(_facts("chatcmpl", params, job)))
+
+
+async def completions(request: web.Request) -> web.StreamResponse:
+    """`/v1/completions`, streamed or whole."""
+    params = await read(request, CompletionParams, bad_status=400)
+    job = admit(request, wish_completion(request, params))
+    return await _answer(request, params, job, CompletionsDialect(_facts("cmpl", params, job)))
+
+
+async def _answer(
+    request: web.Request, params: CommonParams, job: Job, dialect: OpenAIDialect
+) -> web.StreamResponse:
+    stream = request.app[DISPATCHER].submit(job, dialect)
+    if params.stream:
+        return await send_stream(request, stream, sse(request, has_ids=wants_resume(request)))
+    body = dialect.whole(*await collect(stream))
+    return web.Response(body=body, content_type="application/json", headers={"X-Stream-Id": stream.id})
+
+
+def _facts(prefix: str, params: CommonParams, job: Job) -> Facts:
+    return Facts(f"{prefix}-{secrets.token_hex(12)}", job.model, job.work.num_choices, params.has_usage)
+
+
+async def list_models(request: web.Request) -> web.Response:
+    """`/v1/models`: the configured models."""
+    names = request.app[SETTINGS].models
+    return web.json_response({"object": "list", "data": [_model(request, name) for name in names]})
+
+
+async def get_model(request: web.Request) -> web.Response:
+    """`/v1/models/{model}`."""
+    return web.json_response(_model(request, resolve_model(request, request.match_info["model"])))
+
+
+def _model(request: web.Request, name: str) -> dict[str, object]:
+    limits = request.app[SUPERVISOR].limits(name)
+    return {
+        "id": name,
+        "object": "model",
+        "created": request.app[SUPERVISOR].created,
+        "owned_by": "sluice",
+        "max_model_len": limits.max_model_len if limits else None,
+        "description": limits.description if limits else "loading",
+    }

@@ -1,0 +1,37 @@
+"""What operators ask: health, readiness, metrics, the description of the API."""
+
+from aiohttp import web
+
+from service.keys import METRICS, SUPERVISOR
+from service.openapi import describe
+
+
+async def healthz(_request: web.Request) -> web.Response:
+    """The process lives."""
+    return web.json_response({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Every configured model has a live worker and tokens flow; else 503 with the reasons."""
+    reasons = request.app[SUPERVISOR].complaints()
+    if reasons:
+        return web.json_response(
+            {"status": "not ready", "reasons": reasons}, status=503, headers={"Retry-After": "2"}
+        )
+    return web.json_response({"status": "ready"})
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """JSON, or Prometheus text when `Accept` names it."""
+    accept = request.headers.get("Accept", "")
+    if "text/plain" in accept or "openmetrics" in accept:
+        body = request.app[METRICS].text()
+        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+    return web.json_response(request.app[METRICS].summary())
+
+
+async def openapi(_request: web.Request) -> web.Response:
+    """Every HTTP route."""
+    from service.routes import ROUTES
+
+    return web.json_response(describe(ROUTES))

@@ -1,0 +1,37 @@
+"""Station "job": params with identity and deadline, and what is needed to go on elsewhere."""
+
+import secrets
+
+from msgspec import Struct, structs
+
+from workers.messages import JobId, TextDelta, TextWork
+
+
+class Job(Struct, kw_only=True):
+    """What one request asked for. `timeout_s` counts from acceptance by the service."""
+
+    id: JobId
+    key: str
+    route: str
+    model: str
+    work: TextWork
+    request_id: str
+    timeout_s: float | None = None
+    is_resumable: bool = False
+    max_retries: int = 0
+    num_retries: int = 0
+    stream_id: str = ""
+    generated: list[list[int]] = []
+
+    def __post_init__(self) -> None:
+        self.stream_id = f"st_{secrets.token_urlsafe(16)}"
+        self.generated = [[] for _ in range(self.work.num_choices)]
+
+    def remember(self, delta: TextDelta) -> None:
+        """Keep the tokens of a job that may have to go on after them on another worker."""
+        if self.max_retries:
+            self.generated[delta.index].extend(delta.token_ids)
+
+    def rest(self, done: set[int]) -> TextWork:
+        """The work that is left, for another worker."""
+        return structs.replace(self.work, generated=self.generated, done=sorted(done))

@@ -1,0 +1,18 @@
+"""What the application keeps, by typed key."""
+
+from aiohttp import web
+
+from config.settings import Settings
+from service.catalogue import Catalogue
+from service.dispatcher import Dispatcher
+from service.metrics import Metrics
+from service.supervisor import Supervisor
+
+SETTINGS = web.AppKey("SETTINGS", Settings)
+CATALOGUE = web.AppKey("CATALOGUE", Catalogue)
+DISPATCHER = web.AppKey("DISPATCHER", Dispatcher)
+SUPERVISOR = web.AppKey("SUPERVISOR", Supervisor)
+METRICS = web.AppKey("METRICS", Metrics)
+
+REQUEST_ID = web.RequestKey("REQUEST_ID", str)
+CALLER = web.RequestKey("CALLER", str)

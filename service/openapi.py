@@ -1,0 +1,87 @@
+"""`/openapi.json`: the routes table and the params structs, as OpenAPI 3.1."""
+
+import re
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from service.routes import Route
+
+PLACE = re.compile(r"\{(\w+)(?::[^}]*)?\}")
+ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+
+
+def describe(routes: Sequence["Route"]) -> dict[str, Any]:
+    """The OpenAPI document of all HTTP routes."""
+    kinds = [route.params for route in routes if route.params]
+    schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    schema_of = dict(zip(kinds, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        operation = _operation(route, schema_of, components)
+        paths.setdefault(PLACE.sub(r"{\1}", route.path), {})[route.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Sluice", "version": package_version()},
+        "paths": paths,
+        "components": {"schemas": {**components, "Error": ERROR_SCHEMA}},
+    }
+
+
+def package_version() -> str:
+    """The installed version; a tree that is run without being installed has none."""
+    try:
+        return version("sluice")
+    except PackageNotFoundError:
+        return "0+local"
+
+
+def _operation(route: "Route", schema_of: dict[Any, Any], components: dict[str, Any]) -> dict[str, Any]:
+    summary = (route.handler.__doc__ or "").split("\n")[0]
+    error = {
+        "description": "An error",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
+    operation: dict[str, Any] = {
+        "summary": summary,
+        "operationId": f"{route.method.lower()}{re.sub(r'[^a-zA-Z0-9]+', '_', route.path)}",
+        "parameters": [
+            _parameter(name, "path", {"type": "string"}, True) for name in PLACE.findall(route.path)
+        ],
+        "responses": {
+            "200": {"description": summary, "content": {kind: {} for kind in route.media}},
+            "default": error,
+        },
+    }
+    if route.params and route.method == "GET":
+        schema = components[route.params.__name__]
+        operation["parameters"] += [
+            _parameter(name, "query", field, name in schema.get("required", []))
+            for name, field in schema["properties"].items()
+        ]
+    elif route.params:
+        body = {"application/json": {"schema": schema_of[route.params]}}
+        operation["requestBody"] = {"required": True, "content": body}
+    return operation
+
+
+def _parameter(name: str, place: str, schema: dict[str, Any], is_required: bool) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": is_required, "schema": schema}

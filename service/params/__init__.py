@@ -1,0 +1,1 @@
+"""Station "params": bytes -> a typed, validated struct. Every field's limit stands in its type."""

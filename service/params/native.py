@@ -1,0 +1,61 @@
+"""Params of the project's own text routes."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from service.params.fields import MaxTokens, MinP, ModelName, Seed, Stop, Temperature, TopK, TopP, stop_list
+from service.params.wishes import SamplingWishes
+
+Text = Annotated[str, Meta(min_length=1)]
+
+
+class PromptParams(Struct):
+    """`/stream_text`. `raw` continues the prompt as it stands instead of answering it as a chat."""
+
+    prompt: Text
+    model: ModelName | None = None
+    raw: bool = False
+
+    max_tokens: MaxTokens | None = None
+
+    def sampling(self) -> SamplingWishes:
+        return SamplingWishes(temperature=0.7)
+
+
+class GenerateParams(PromptParams):
+    """`/generate_stream` and `/generate-stream`."""
+
+    max_tokens: MaxTokens | None = 100
+    temperature: Temperature = 0.7
+    top_p: TopP = 1.0
+    top_k: TopK = 0
+    min_p: MinP = 0.0
+    seed: Seed | None = None
+    stop: Stop = None
+
+    def sampling(self) -> SamplingWishes:
+        return SamplingWishes(
+            self.temperature, self.top_p, max(0, self.top_k), self.min_p, self.seed, stop_list(self.stop)
+        )
+
+
+class SafeParams(GenerateParams):
+    """`/safe_stream`."""
+
+    max_retries: Annotated[int, Meta(ge=0, le=10)] = 3
+
+
+class ChatParams(Struct):
+    """`/chat/stream` and `/chat/stream-simple`."""
+
+    message: Text
+    model: ModelName | None = None
+    provider: ModelName = "local"
+    max_tokens: MaxTokens | None = None
+    temperature: Temperature = 0.7
+    seed: Seed | None = None
+    session_id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+
+    def sampling(self) -> SamplingWishes:
+        return SamplingWishes(temperature=self.temperature, seed=self.seed)

@@ -1,0 +1,147 @@
+"""Params of the OpenAI API. Unknown fields are ignored; known ones are checked, also unused ones."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from service.errors import BadParams
+from service.params.fields import (
+    MaxTokens,
+    MinP,
+    ModelName,
+    Seed,
+    Stop,
+    Temperature,
+    TokenId,
+    TopK,
+    TopP,
+    stop_list,
+)
+from service.params.wishes import SamplingWishes
+from workers.messages import ChatMessage, Prompt, TextPrompt, TokenPrompt
+
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+
+
+class StreamOptions(Struct):
+    include_usage: bool = False
+
+
+class CommonParams(Struct, kw_only=True):
+    """What chat and text completions share."""
+
+    model: ModelName | None = None
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    max_tokens: MaxTokens | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    min_p: MinP | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    stop: Stop = None
+    seed: Seed | None = None
+    ignore_eos: bool = False
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+
+    def sampling(self) -> SamplingWishes:
+        return SamplingWishes(
+            temperature=1.0 if self.temperature is None else self.temperature,
+            top_p=self.top_p or 1.0,
+            top_k=max(0, self.top_k or 0),
+            min_p=self.min_p or 0.0,
+            seed=self.seed,
+            stop=stop_list(self.stop),
+            ignore_eos=self.ignore_eos,
+        )
+
+    def check(self) -> None:
+        """Refuse what this service cannot do yet, rather than answer as if it had not been asked."""
+        for name in ("presence_penalty", "frequency_penalty", "logit_bias"):
+            if getattr(self, name):
+                raise BadParams(f"$.{name}: not supported by this service", param=name, status=400)
+        if self.stream_options and not self.stream:
+            raise BadParams(
+                "$.stream_options: only allowed with stream = true", param="stream_options", status=400
+            )
+
+    @property
+    def has_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+class TextPart(Struct, tag_field="type", tag="text"):
+    text: str
+
+
+class Message(Struct):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[TextPart] | None = None
+
+    def chat_message(self) -> ChatMessage:
+        parts = self.content or ""
+        text = parts if isinstance(parts, str) else "".join(part.text for part in parts)
+        return ChatMessage("system" if self.role == "developer" else self.role, text)
+
+
+class ChatCompletionParams(CommonParams, kw_only=True):
+    """`/v1/chat/completions`."""
+
+    messages: Annotated[list[Message], Meta(min_length=1)]
+    max_completion_tokens: MaxTokens | None = None
+    logprobs: bool | None = None
+    tools: list[Any] | None = None
+    response_format: dict[str, Any] | UnsetType | None = UNSET
+
+    def check(self) -> None:
+        super().check()
+        kind = self.response_format.get("type") if isinstance(self.response_format, dict) else "text"
+        for name, is_asked in (
+            ("logprobs", self.logprobs),
+            ("tools", self.tools),
+            ("response_format", kind != "text"),
+        ):
+            if is_asked:
+                raise BadParams(f"$.{name}: not supported by this service", param=name, status=400)
+
+
+Text = Annotated[str, Meta(min_length=1)]
+Ids = Annotated[list[TokenId], Meta(min_length=1)]
+
+
+class CompletionParams(CommonParams, kw_only=True):
+    """`/v1/completions`: a text, several, or the same as token ids."""
+
+    prompt: Text | Annotated[list[Text | TokenId | Ids], Meta(min_length=1)]
+    echo: bool = False
+    suffix: str | None = None
+    logprobs: int | None = None
+    best_of: int | None = None
+
+    def check(self) -> None:
+        super().check()
+        for name in ("echo", "suffix", "logprobs"):
+            if getattr(self, name):
+                raise BadParams(f"$.{name}: not supported by this service", param=name, status=400)
+        if self.best_of not in (None, 1, self.n):
+            raise BadParams(f"$.best_of: {self.best_of} not supported; send 1", param="best_of", status=400)
+
+    def prompts(self) -> list[Prompt]:
+        """The prompts one by one. Raises BadParams when texts and ids are mixed."""
+        if isinstance(self.prompt, str):
+            return [TextPrompt(self.prompt)]
+        kinds = {type(item) for item in self.prompt}
+        if len(kinds) > 1:
+            message = "$.prompt: expected a text, texts, token ids or lists of them, not a mixture"
+            raise BadParams(message, param="prompt", status=400)
+        if kinds == {int}:
+            return [TokenPrompt([item for item in self.prompt if isinstance(item, int)])]
+        return [
+            TextPrompt(item) if isinstance(item, str) else TokenPrompt(_ids(item)) for item in self.prompt
+        ]
+
+
+def _ids(item: int | list[int]) -> list[int]:
+    return [item] if isinstance(item, int) else item

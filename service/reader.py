@@ -1,0 +1,111 @@
+"""One reader of a stream: a place in its log, and how far that is behind."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from service.events import StreamEvent, join
+from workers.messages import TextDelta
+
+if TYPE_CHECKING:
+    from service.streams import Entry, Stream
+
+
+class Reader:
+    """Takes a stream's events at its own pace; `wake` is called when there are new ones."""
+
+    def __init__(self, stream: "Stream", position: int, on_wake: Callable[[], None] | None) -> None:
+        self.stream = stream
+        self.position = position
+        self.is_dropped = False
+        self.is_stalled = False
+        self._read_bytes = stream.bytes_through(position)
+        self.on_wake = on_wake
+        self._signal = asyncio.Event()
+        self._stall_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def unread_bytes(self) -> int:
+        return self.stream.num_bytes - self._read_bytes
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether there will be nothing more to take."""
+        return self.is_dropped or (self.stream.terminal is not None and self.position >= self.stream.seq)
+
+    def wake(self) -> None:
+        self._signal.set()
+        if self.on_wake:
+            self.on_wake()
+
+    async def wait_accepted(self) -> None:
+        """Return when the job has been accepted by its engine, or has ended."""
+        while not (self.stream.is_accepted or self.stream.terminal):
+            self._signal.clear()
+            await self._signal.wait()
+
+    async def wait(self) -> None:
+        """Return when there is something to take, or will never be."""
+        while self.position >= self.stream.seq and not self.is_at_end:
+            self._signal.clear()
+            await self._signal.wait()
+
+    def take(self) -> list[tuple[int, StreamEvent]]:
+        """Return all unread events with their seq; joined, if this reader has fallen behind."""
+        if self.is_dropped or self.position >= self.stream.seq:
+            return []
+        is_behind = self.unread_bytes > self.stream.settings.join_unread_bytes
+        entries = self.stream.entries_after(self.position)
+        self.position, self._read_bytes = self.stream.seq, self.stream.num_bytes
+        return _joined(entries) if is_behind else [(entry.seq, entry.event) for entry in entries]
+
+    def check_stall(self) -> None:
+        """Start the clock when too far behind, stop it when caught up; drop if events were lost."""
+        if self.position + 1 < self.stream.first_seq:
+            self.drop()
+        unread = self.unread_bytes
+        if unread > self.stream.settings.max_unread_bytes and not self._stall_timer:
+            delay_s = self.stream.settings.stall_timeout_s
+            self._stall_timer = asyncio.get_running_loop().call_later(delay_s, self._stall)
+        elif unread < self.stream.settings.low_unread_bytes:
+            self.stop_stall_timer()
+
+    def stop_stall_timer(self) -> None:
+        self.is_stalled = False
+        if self._stall_timer:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def drop(self) -> None:
+        """Take nothing more: what would follow is lost to this reader, or he is too slow for it."""
+        self.is_dropped = True
+        self.wake()
+
+    def _stall(self) -> None:
+        self.is_stalled = True
+        self.stream.reader_stalled(self)
+
+
+def _joined(entries: "list[Entry]") -> list[tuple[int, StreamEvent]]:
+    """Join each run of text deltas, choice by choice, under the seq of its last.
+
+    Runs are kept as parts and joined once: joining on every push would be quadratic.
+    """
+    result: list[tuple[int, StreamEvent]] = []
+    parts: dict[int, list[TextDelta]] = {}
+    last_seq: dict[int, int] = {}
+
+    def flush() -> None:
+        runs = sorted((last_seq[index], join(deltas)) for index, deltas in parts.items())
+        result.extend(runs)
+        parts.clear()
+
+    for seq, event, _ in entries:
+        if isinstance(event, TextDelta):
+            parts.setdefault(event.index, []).append(event)
+            last_seq[event.index] = seq
+        else:
+            flush()
+            result.append((seq, event))
+    flush()
+    return result

@@ -1,0 +1,60 @@
+"""Every route, in one table: what the router serves and `/openapi.json` describes."""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from aiohttp import web
+from msgspec import Struct
+
+from service.handlers import openai, operations, sockets, streams, text
+from service.params.native import ChatParams, GenerateParams, PromptParams, SafeParams
+from service.params.openai import ChatCompletionParams, CompletionParams
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+JSON = ("application/json",)
+SSE = ("text/event-stream", "application/x-ndjson", "text/plain")
+TEXT = ("text/plain", "text/event-stream", "application/x-ndjson")
+OPENAI = ("application/json", "text/event-stream")
+
+
+class Route(NamedTuple):
+    """`media` lists the answers' types, the default first; open routes need no key."""
+
+    method: str
+    path: str
+    handler: Handler
+    params: type[Struct] | None = None
+    media: tuple[str, ...] = JSON
+    is_open: bool = False
+
+
+ROUTES = [
+    Route("POST", "/stream_text", text.stream_text, PromptParams, SSE),
+    Route("GET", "/stream_text", text.stream_text, PromptParams, SSE),
+    Route("POST", "/generate_stream", text.generate_stream, GenerateParams, SSE),
+    Route("GET", "/generate_stream", text.generate_stream, GenerateParams, SSE),
+    Route("POST", "/generate-stream", text.generate_plain, GenerateParams, TEXT),
+    Route("POST", "/safe_stream", text.safe_stream, SafeParams, SSE),
+    Route("POST", "/chat/stream", text.chat_stream, ChatParams, SSE),
+    Route("GET", "/chat/stream", text.chat_stream, ChatParams, SSE),
+    Route("POST", "/chat/stream-simple", text.chat_stream_simple, ChatParams, TEXT[:1]),
+    Route("POST", "/chat/stream/{stream_id}/cancel", streams.cancel_stream),
+    Route("GET", "/streams", streams.list_streams),
+    Route("GET", "/streams/{stream_id}", streams.follow_stream, media=SSE),
+    Route("POST", "/streams/{stream_id}/cancel", streams.cancel_stream),
+    Route("GET", "/v1/models", openai.list_models),
+    Route("GET", "/v1/models/{model:.+}", openai.get_model),
+    Route("POST", "/v1/chat/completions", openai.chat_completions, ChatCompletionParams, OPENAI),
+    Route("POST", "/v1/completions", openai.completions, CompletionParams, OPENAI),
+    Route("GET", "/ws", sockets.echo, media=("websocket",)),
+    Route("GET", "/healthz", operations.healthz, is_open=True),
+    Route("GET", "/readyz", operations.readyz, is_open=True),
+    Route("GET", "/metrics", operations.metrics),
+    Route("GET", "/openapi.json", operations.openapi, is_open=True),
+]
+
+
+def add_routes(app: web.Application) -> None:
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, route.handler)

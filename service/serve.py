@@ -1,0 +1,104 @@
+"""Runs the application: listen, say so, serve until a signal, drain, leave with 0."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+
+from aiohttp import web
+
+from config.settings import Settings
+from service.app import make_app
+from service.keys import DISPATCHER, SUPERVISOR
+from service.notify import Notifier
+from service.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 4096
+# What handlers have to write out their last events once all streams have ended.
+SHUTDOWN_TIMEOUT_S = 5.0
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError when the address cannot be had."""
+    notifier, leaving = Notifier(), asyncio.Event()
+    listener = listen(settings)
+    app = make_app(settings)
+    # With cancellation off, a queued job whose client had left was not noticed for seconds.
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+        keepalive_timeout=75,
+    )
+    await runner.setup()
+    await web.SockSite(runner, listener, backlog=BACKLOG).start()
+    url = url_of(listener)
+    log.info("listening", extra={"url": url})
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, leaving.set)
+    tasks = [
+        asyncio.create_task(notifier.keep_watchdog()),
+        asyncio.create_task(_announce(app, notifier, url)),
+    ]
+    await leaving.wait()
+    notifier.send(STOPPING="1", STATUS="draining")
+    await _drain(app, settings, leaving)
+    for task in tasks:
+        task.cancel()
+    await runner.cleanup()
+    log.info("stopped")
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A bound socket. Accepted sockets inherit its send buffer: what a stalled client costs."""
+    family = socket.AF_INET6 if ":" in settings.http.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.http.send_buffer_bytes)
+    listener.bind((settings.http.host, settings.http.port))
+    listener.listen(BACKLOG)
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _announce(app: web.Application, notifier: Notifier, url: str) -> None:
+    notifier.send(STATUS=f"loading models, listening on {url}")
+    await app[SUPERVISOR].wait_ready()
+    notifier.send(READY="1", STATUS=f"serving on {url}")
+    sys.stdout.write(banner(app[SUPERVISOR], url))
+    sys.stdout.flush()
+
+
+def banner(supervisor: Supervisor, url: str) -> str:
+    """What is loaded, where, and a line to try."""
+    lines = [f"Sluice is ready on {url}"]
+    for post in supervisor.posts:
+        description = post.limits.description if post.limits else "not loaded"
+        lines.append(f"  model {post.model!r}: {description} (worker {post.index})")
+    lines.append("Try:")
+    lines.append(
+        f"  curl -N {url}/generate_stream -H 'Content-Type: application/json' "
+        '-d \'{"prompt": "Tell me a story about a fox and a lantern."}\''
+    )
+    return "\n".join(lines) + "\n"
+
+
+async def _drain(app: web.Application, settings: Settings, leaving: asyncio.Event) -> None:
+    """Let streams finish; a second signal ends them at once."""
+    log.info("draining", extra={"timeout_s": settings.http.drain_timeout_s})
+    leaving.clear()
+    impatience = asyncio.create_task(leaving.wait())
+    drained = asyncio.create_task(app[DISPATCHER].drain(settings.http.drain_timeout_s))
+    await asyncio.wait((impatience, drained), return_when=asyncio.FIRST_COMPLETED)
+    if not drained.done():
+        drained.cancel()
+        await app[DISPATCHER].drain(0)
+    impatience.cancel()

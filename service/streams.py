@@ -1,0 +1,282 @@
+"""Station "stream": one job's events in order, its log, its readers.
+
+push -> log -> readers      numbered from 1; nothing follows the one terminal event
+readers behind -> join -> pause the job -> end as `slow_client`
+"""
+
+import asyncio
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from config.settings import StreamSettings
+from service.dialects.dialect import Dialect
+from service.errors import Expired
+from service.events import StreamEvent, Terminal, reason_of
+from service.job import Job
+from service.reader import Reader
+from workers.messages import Accepted, ChoiceFinished, Failed, Finished, TextDelta, Usage
+
+# What a logged event occupies beside its text: struct, string, list and ids, as measured.
+EVENT_BYTES = 256
+
+
+class Entry(NamedTuple):
+    """A logged event; `end_bytes` counts all bytes logged up to and with it."""
+
+    seq: int
+    event: StreamEvent
+    end_bytes: int
+
+
+class Controls(Protocol):
+    """What a stream asks of whoever runs its job."""
+
+    def cancel(self, stream: "Stream") -> None: ...
+    def pause(self, stream: "Stream") -> None: ...
+    def resume(self, stream: "Stream") -> None: ...
+
+
+class Stream:
+    """One job as the service sees it.
+
+    Readers attach at any seq that is still logged. An attached stream ends when its last reader
+    goes; a resumable one goes on into its log for `resume_ttl` seconds.
+    """
+
+    def __init__(self, job: Job, dialect: Dialect, controls: Controls, settings: StreamSettings) -> None:
+        self.job = job
+        self.dialect = dialect
+        self.settings = settings
+        self.opened_at = time.monotonic()
+        self.seq = 0
+        self.num_bytes = 0
+        self.terminal: Terminal | None = None
+        self.prompt_tokens = 0
+        self.num_tokens = [0] * job.work.num_choices
+        self.done: set[int] = set()
+        self.is_accepted = False
+        self.is_started = False
+        self.is_paused = False
+        self.last_event_at = 0.0
+        self.on_end: list[Callable[[Stream], None]] = []
+        self._controls = controls
+        self._entries: list[Entry] = []
+        self._trimmed_bytes = 0
+        # A reader that comes back needs the whole log; others only what joins two readers.
+        self._keep_bytes = settings.max_log_bytes if job.is_resumable else settings.join_unread_bytes
+        self._trim_above = self._keep_bytes * 3 // 2
+        self._is_pressed = False
+        self._readers: set[Reader] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._start_deadline()
+
+    # Facts
+
+    @property
+    def id(self) -> str:
+        return self.job.stream_id
+
+    @property
+    def log_bytes(self) -> int:
+        return self.num_bytes - self._trimmed_bytes
+
+    @property
+    def first_seq(self) -> int:
+        """The oldest seq that is still logged, or the one to come."""
+        return self._entries[0].seq if self._entries else self.seq + 1
+
+    @property
+    def unread_bytes(self) -> int:
+        """How far the reader that is furthest along lags behind."""
+        return min((reader.unread_bytes for reader in self._readers), default=0)
+
+    @property
+    def state(self) -> str:
+        if self.terminal:
+            return reason_of(self.terminal)
+        if self.is_paused:
+            return "paused"
+        return "running" if self.is_started else "waiting"
+
+    def usage(self) -> Usage:
+        return Usage(self.prompt_tokens, sum(self.num_tokens))
+
+    def summary(self) -> dict[str, object]:
+        """What `/streams` and `/metrics` say of it."""
+        return {
+            "id": self.id,
+            "route": self.job.route,
+            "model": self.job.model,
+            "state": self.state,
+            "seq": self.seq,
+            "age": round(time.monotonic() - self.opened_at, 3),
+            "tokens": sum(self.num_tokens),
+        }
+
+    # Events in
+
+    def push(self, event: StreamEvent) -> None:
+        """Count one event, and log it if its dialect has words for it.
+
+        Silent events take no number, so that clients see 1, 2, 3… Whatever follows the terminal
+        event is ignored.
+        """
+        # A job that goes on elsewhere is accepted again; its readers have been told.
+        if self.terminal or (self.is_accepted and isinstance(event, Accepted)):
+            return
+        self._count(event)
+        if self._is_silent(event):
+            return
+        self.seq += 1
+        self.num_bytes += EVENT_BYTES + (len(event.text) if isinstance(event, TextDelta) else 0)
+        self._entries.append(Entry(self.seq, event, self.num_bytes))
+        if isinstance(event, Finished | Failed):
+            self._finish(event)
+
+    def notify(self) -> None:
+        """Wake the readers; called once for all events that arrived together."""
+        for reader in tuple(self._readers):
+            reader.wake()
+        self.check_pressure()
+
+    def end(self, reason: str) -> None:
+        """End the stream from this side, with what was made so far, and stop its job."""
+        if not self.terminal:
+            ended = [index for index in range(len(self.num_tokens)) if index not in self.done]
+            self._controls.cancel(self)
+            self.push(Finished(self.job.id, reason, self.usage(), ended))
+            self.notify()
+
+    def _is_silent(self, event: StreamEvent) -> bool:
+        if isinstance(event, TextDelta):
+            return not event.text
+        return not isinstance(event, Finished | Failed) and not self.dialect.render(event)
+
+    def _count(self, event: StreamEvent) -> None:
+        match event:
+            case TextDelta():
+                self.num_tokens[event.index] = event.num_tokens
+                self.job.remember(event)
+            case Accepted():
+                self.is_accepted = True
+                self.prompt_tokens = event.prompt_tokens
+            case ChoiceFinished():
+                self.done.add(event.index)
+
+    def _finish(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for tell in self.on_end:
+            tell(self)
+
+    # Readers
+
+    def attach(self, after: int, on_wake: Callable[[], None] | None = None) -> Reader:
+        """Follow the stream from the event after seq `after`.
+
+        Raises Expired when that event is no longer logged.
+        """
+        if after + 1 < self.first_seq:
+            message = (
+                f"stream {self.id}: events from {after + 1} are gone; the log begins at {self.first_seq}"
+            )
+            raise Expired(message, code="stream_expired", param="last_event_id")
+        reader = Reader(self, min(after, self.seq), on_wake)
+        self._readers.add(reader)
+        self._stop_timer("ttl")
+        return reader
+
+    def detach(self, reader: Reader) -> None:
+        """A reader has gone. Without any other the job is stopped, now or after `resume_ttl`."""
+        self._readers.discard(reader)
+        reader.stop_stall_timer()
+        if self.terminal and not (self._readers or self.job.is_resumable):
+            self.forget()
+        elif self._readers or self.terminal:
+            self.check_pressure()
+        elif self.job.is_resumable:
+            self._start_timer("ttl", self.settings.resume_ttl, "client_gone")
+        else:
+            self.end("client_gone")
+
+    def entries_after(self, seq: int) -> list[Entry]:
+        """The logged entries with a greater seq, oldest first."""
+        return self._entries[max(0, seq + 1 - self.first_seq) :] if self._entries else []
+
+    def bytes_through(self, seq: int) -> int:
+        """All bytes ever logged up to and with `seq`."""
+        place = seq - self.first_seq
+        return self._entries[place].end_bytes if 0 <= place < len(self._entries) else self._trimmed_bytes
+
+    # Backpressure
+
+    def check_pressure(self) -> None:
+        """Pause or resume the job, start and stop stall timers, trim the log."""
+        if self.log_bytes > self._trim_above:
+            self._trim()
+        is_high = self.log_bytes >= self.settings.low_unread_bytes
+        if not is_high and not self._is_pressed:
+            return
+        self._is_pressed = is_high
+        for reader in tuple(self._readers):
+            reader.check_stall()
+        if not self.terminal:
+            self._steer()
+
+    def _steer(self) -> None:
+        backlog = self.unread_bytes if self._readers else self.log_bytes
+        limit = self.settings.max_unread_bytes if self._readers else self.settings.max_log_bytes
+        if not self.is_paused and backlog > limit:
+            self.is_paused = True
+            self._controls.pause(self)
+        elif self.is_paused and self._readers and backlog < self.settings.low_unread_bytes:
+            self.is_paused = False
+            self._controls.resume(self)
+
+    def reader_stalled(self, reader: Reader) -> None:
+        """A reader has been too far behind for too long: alone, the stream ends; else only he goes."""
+        if all(other.is_stalled for other in self._readers):
+            self.end("slow_client")
+        else:
+            reader.drop()
+
+    def forget(self) -> None:
+        """Free the log. Who still reads has lost the rest."""
+        self._trim_to(len(self._entries))
+        for reader in tuple(self._readers):
+            reader.check_stall()
+
+    def _trim(self) -> None:
+        """Drop the oldest entries that all readers have; past `max_log_bytes`, also unread ones.
+
+        Half the kept size at a time: cutting a list's head for each event would be quadratic.
+        """
+        excess_end = self.num_bytes - self._keep_bytes
+        place = bisect_right(self._entries, excess_end, key=lambda entry: entry.end_bytes)
+        if not self._readers or self.log_bytes <= self.settings.max_log_bytes:
+            read = min((reader.position for reader in self._readers), default=0)
+            place = min(place, max(0, read + 1 - self.first_seq))
+        self._trim_to(place)
+
+    def _trim_to(self, place: int) -> None:
+        if place:
+            self._trimmed_bytes = self._entries[place - 1].end_bytes
+            del self._entries[:place]
+
+    # Time
+
+    def _start_deadline(self) -> None:
+        if self.job.timeout_s is not None:
+            self._start_timer("deadline", self.job.timeout_s, "deadline")
+
+    def _start_timer(self, name: str, delay_s: float, reason: str) -> None:
+        self._stop_timer(name)
+        self._timers[name] = asyncio.get_running_loop().call_later(delay_s, self.end, reason)
+
+    def _stop_timer(self, name: str) -> None:
+        if timer := self._timers.pop(name, None):
+            timer.cancel()

@@ -1,0 +1,93 @@
+"""Params -> wishes: each API's words for a model, a prompt and a length, in the words of a job."""
+
+from aiohttp import web
+
+from service.admission import limits_of
+from service.errors import BadParams, NotFound
+from service.keys import SETTINGS
+from service.params.native import ChatParams, PromptParams
+from service.params.openai import ChatCompletionParams, CompletionParams
+from service.params.wishes import Wishes
+from workers.messages import ChatMessage, ChatPrompt, Prompt, TextPrompt
+
+
+def wish_prompt(request: web.Request, params: PromptParams) -> Wishes:
+    """A prompt is answered as a chat where the model knows how; else, or when `raw`, continued."""
+    model = resolve_model(request, params.model)
+    check_chars(request, "prompt", len(params.prompt), 422)
+    is_chat = not params.raw and limits_of(request, model).has_chat_template
+    prompt = _user(params.prompt) if is_chat else TextPrompt(params.prompt)
+    return Wishes(model, [prompt], params.sampling(), params.max_tokens)
+
+
+def wish_chat(request: web.Request, params: ChatParams) -> Wishes:
+    """One message of a user, for this service's own workers."""
+    if params.provider != "local":
+        names = ", ".join(["local", *request.app[SETTINGS].providers])
+        raise NotFound(
+            f"$.provider: {params.provider!r} is unknown; there is: {names}", code="model_not_found"
+        )
+    model = resolve_model(request, params.model)
+    check_chars(request, "message", len(params.message), 422)
+    return Wishes(model, [_user(params.message)], params.sampling(), params.max_tokens)
+
+
+def wish_chat_completion(request: web.Request, params: ChatCompletionParams) -> Wishes:
+    params.check()
+    messages = [message.chat_message() for message in params.messages]
+    check_count("messages", len(messages), request.app[SETTINGS].limits.max_messages)
+    check_chars(request, "messages", sum(len(message.content) for message in messages), 400)
+    is_new_name = params.max_completion_tokens is not None
+    max_tokens = params.max_completion_tokens if is_new_name else params.max_tokens
+    field = "max_completion_tokens" if is_new_name else "max_tokens"
+    return _openai(request, params, [ChatPrompt(messages)], max_tokens, field)
+
+
+def wish_completion(request: web.Request, params: CompletionParams) -> Wishes:
+    params.check()
+    prompts = params.prompts()
+    check_count("prompt", len(prompts), request.app[SETTINGS].limits.max_prompts)
+    check_chars(request, "prompt", sum(len(p.text) for p in prompts if isinstance(p, TextPrompt)), 400)
+    return _openai(request, params, prompts, params.max_tokens, "max_tokens")
+
+
+def _openai(
+    request: web.Request,
+    params: ChatCompletionParams | CompletionParams,
+    prompts: list[Prompt],
+    max_tokens: int | None,
+    field: str,
+) -> Wishes:
+    n = params.n or 1
+    check_count("n", n, request.app[SETTINGS].limits.max_choices)
+    model = resolve_model(request, params.model)
+    return Wishes(model, prompts, params.sampling(), max_tokens, n, field, 400)
+
+
+def resolve_model(request: web.Request, name: str | None) -> str:
+    """The model of that name; the first configured one when none is named. Raises NotFound."""
+    models = request.app[SETTINGS].models
+    if name is None:
+        return next(iter(models))
+    if name not in models:
+        known = ", ".join(models)
+        raise NotFound(
+            f"$.model: {name[:80]!r} is unknown; there is: {known}", code="model_not_found", param="model"
+        )
+    return name
+
+
+def check_chars(request: web.Request, field: str, num_chars: int, status: int) -> None:
+    limit = request.app[SETTINGS].limits.max_prompt_chars
+    if num_chars > limit:
+        message = f"$.{field}: {num_chars} characters > {limit} (limits.max_prompt_chars)"
+        raise BadParams(message, param=field, status=status)
+
+
+def check_count(field: str, count: int, limit: int) -> None:
+    if count > limit:
+        raise BadParams(f"$.{field}: {count} > {limit} (limit of this service)", param=field, status=400)
+
+
+def _user(text: str) -> ChatPrompt:
+    return ChatPrompt([ChatMessage("user", text)])

@@ -9,11 +9,12 @@ from aiohttp import web
 from config.settings import Settings
 from service.catalogue import Catalogue
 from service.dispatcher import Dispatcher
-from service.keys import CATALOGUE, DISPATCHER, METRICS, SETTINGS, SUPERVISOR
+from service.keys import CATALOGUE, DISPATCHER, METRICS, SETTINGS, SUPERVISOR, TURN
 from service.metrics import Metrics
 from service.middlewares import GATE, Gate, add_headers, answer_errors, authorise, identify
 from service.routes import ROUTES, add_routes
 from service.supervisor import Supervisor
+from service.turn import Turn
 
 SWEEP_S = 1.0
 
@@ -30,7 +31,8 @@ def make_app(settings: Settings) -> web.Application:
     app[SUPERVISOR] = supervisor
     app[CATALOGUE] = catalogue
     app[METRICS] = metrics
-    app[DISPATCHER] = Dispatcher(settings, supervisor, catalogue, metrics)
+    app[TURN] = Turn()
+    app[DISPATCHER] = Dispatcher(settings, supervisor, catalogue, metrics, app[TURN])
     app[GATE] = Gate(settings.auth.keys, frozenset(route.path for route in ROUTES if route.is_open))
     app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.append(_workers)

@@ -15,6 +15,7 @@ from service.job import Job
 from service.metrics import Metrics
 from service.streams import Stream
 from service.supervisor import Supervisor
+from service.turn import Turn
 from service.worker_link import WorkerLink
 from workers.errors import KINDS
 from workers.messages import (
@@ -36,12 +37,13 @@ class Dispatcher:
     """Submits jobs, feeds their streams, and moves or fails those of a lost worker."""
 
     def __init__(
-        self, settings: Settings, supervisor: Supervisor, catalogue: Catalogue, metrics: Metrics
+        self, settings: Settings, supervisor: Supervisor, catalogue: Catalogue, metrics: Metrics, turn: Turn
     ) -> None:
         self._settings = settings
         self._supervisor = supervisor
         self._catalogue = catalogue
         self._metrics = metrics
+        self._turn = turn
         self._links: dict[int, WorkerLink] = {}
         self._job_ids = itertools.count(1)
         self._retries: set[asyncio.Task[None]] = set()
@@ -80,19 +82,23 @@ class Dispatcher:
         if link := self._links.get(stream.job.id):
             link.send(Resume(stream.job.id))
 
+    def touch(self, stream: Stream) -> None:
+        self._turn.touch(stream)
+
     # What workers say
 
     def take(self, link: WorkerLink, batch: EventBatch) -> None:
-        """Feed one step's events to their streams, then wake each stream once."""
+        """Feed one step's events to their streams."""
         now = time.monotonic()
-        touched: dict[int, Stream] = {}
         for event in batch.events:
             stream = link.jobs.get(event.job_id)
             if stream is None:
                 continue
             if isinstance(event, TextDelta):
                 if not stream.last_event_at:
-                    log.info("job first event", extra=_facts(stream) | {"ttft_s": round(now - stream.opened_at, 4)})
+                    log.info(
+                        "job first event", extra=_facts(stream) | {"ttft_s": round(now - stream.opened_at, 4)}
+                    )
                 self._metrics.token(stream, event, now)
             elif isinstance(event, Started):
                 self._started(stream, event)
@@ -103,9 +109,7 @@ class Dispatcher:
                     self._retry(stream, event.message)
                     continue
             stream.push(event)
-            touched[event.job_id] = stream
-        for stream in touched.values():
-            stream.notify()
+            self._turn.touch(stream)
 
     def lose(self, link: WorkerLink) -> None:
         """End or move every job of a worker that is gone."""

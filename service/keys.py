@@ -7,11 +7,13 @@ from service.catalogue import Catalogue
 from service.dispatcher import Dispatcher
 from service.metrics import Metrics
 from service.supervisor import Supervisor
+from service.turn import Turn
 
 SETTINGS = web.AppKey("SETTINGS", Settings)
 CATALOGUE = web.AppKey("CATALOGUE", Catalogue)
 DISPATCHER = web.AppKey("DISPATCHER", Dispatcher)
 SUPERVISOR = web.AppKey("SUPERVISOR", Supervisor)
+TURN = web.AppKey("TURN", Turn)
 METRICS = web.AppKey("METRICS", Metrics)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

@@ -22,6 +22,8 @@ class Reader:
         self._read_bytes = stream.bytes_through(position)
         self.on_wake = on_wake
         self._signal = asyncio.Event()
+        # How often it was woken since it last took: more than once means that it did not keep up.
+        self._num_wakes = 0
         self._stall_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -34,6 +36,7 @@ class Reader:
         return self.is_dropped or (self.stream.terminal is not None and self.position >= self.stream.seq)
 
     def wake(self) -> None:
+        self._num_wakes += 1
         self._signal.set()
         if self.on_wake:
             self.on_wake()
@@ -54,7 +57,8 @@ class Reader:
         """Return all unread events with their seq; joined, if this reader has fallen behind."""
         if self.is_dropped or self.position >= self.stream.seq:
             return []
-        is_behind = self.unread_bytes > self.stream.settings.join_unread_bytes
+        is_behind = self._num_wakes > 1 and self.unread_bytes > self.stream.settings.join_unread_bytes
+        self._num_wakes = 0
         entries = self.stream.entries_after(self.position)
         self.position, self._read_bytes = self.stream.seq, self.stream.num_bytes
         return _joined(entries) if is_behind else [(entry.seq, entry.event) for entry in entries]

@@ -31,11 +31,12 @@ class Entry(NamedTuple):
 
 
 class Controls(Protocol):
-    """What a stream asks of whoever runs its job."""
+    """What a stream asks of whoever runs its job. `touch` asks for `wake`, then `check_pressure`."""
 
     def cancel(self, stream: "Stream") -> None: ...
     def pause(self, stream: "Stream") -> None: ...
     def resume(self, stream: "Stream") -> None: ...
+    def touch(self, stream: "Stream") -> None: ...
 
 
 class Stream:
@@ -136,10 +137,13 @@ class Stream:
             self._finish(event)
 
     def notify(self) -> None:
-        """Wake the readers; called once for all events that arrived together."""
+        """Let the readers know at the end of this turn of the loop."""
+        self._controls.touch(self)
+
+    def wake(self) -> None:
+        """Wake the readers, once for all events that arrived together."""
         for reader in tuple(self._readers):
             reader.wake()
-        self.check_pressure()
 
     def end(self, reason: str) -> None:
         """End the stream from this side, with what was made so far, and stop its job."""

@@ -14,7 +14,7 @@ from aiohttp.http import HttpVersion11
 
 from service.errors import from_failure
 from service.framing import Framing, encode_events
-from service.keys import SETTINGS
+from service.keys import SETTINGS, TURN
 from service.reader import Reader
 from service.streams import Stream
 from workers.messages import Failed, Finished
@@ -50,9 +50,11 @@ class SocketWriter:
         self._reader = reader
         self._framing = framing
         self._http = request.app[SETTINGS].http
+        self._turn = request.app[TURN]
         self._is_chunked = request.version >= HttpVersion11
         self._transport: asyncio.WriteTransport | None = None
         self._attention = asyncio.Event()
+        self._parts: list[bytes] = []
         self._is_full = False
         self._has_written = False
         self._is_stuck = False
@@ -65,7 +67,7 @@ class SocketWriter:
         if writer is None or self._transport is None:
             return response
         self._reader.on_wake = self._pump
-        self._pump()
+        self._pump_now()
         try:
             await self._follow(writer)
         finally:
@@ -81,7 +83,7 @@ class SocketWriter:
         while not self._reader.is_at_end or self._is_full:
             if self._is_full:
                 await self._drain(writer)
-                self._pump()
+                self._pump_now()
             else:
                 await self._rest()
 
@@ -94,6 +96,7 @@ class SocketWriter:
                 await self._attention.wait()
         if not self._has_written and not self._reader.is_at_end and self._framing.keepalive:
             self._write(self._framing.keepalive)
+            self._flush()
 
     async def _drain(self, writer: AbstractStreamWriter) -> None:
         try:
@@ -110,24 +113,39 @@ class SocketWriter:
             stream = self._reader.stream
             ending = Finished(stream.job.id, "slow_client", stream.usage(), [])
             self._write(encode_events([(None, ending)], stream.dialect, self._framing))
+            self._flush()
 
     def _pump(self) -> None:
-        """Write what the reader has not read. Called for every batch of events: must not wait."""
+        """Render what the reader has not read. Called in every turn with new events: must not wait."""
         if not self._is_full:
             events = self._reader.take()
             if events:
                 self._write(encode_events(events, self._reader.stream.dialect, self._framing))
-                self._reader.stream.check_pressure()
+                self._turn.write_later(self._flush)
         if self._is_full or self._reader.is_at_end:
             self._attention.set()
 
+    def _pump_now(self) -> None:
+        """As a turn does, for this reader alone."""
+        self._pump()
+        self._flush()
+        self._reader.stream.check_pressure()
+
     def _write(self, body: bytes) -> None:
-        transport = self._transport
-        if not body or transport is None or transport.is_closing():
+        if body:
+            self._has_written = True
+            self._parts.append(b"%x\r\n%b\r\n" % (len(body), body) if self._is_chunked else body)
+
+    def _flush(self) -> None:
+        """Hand the rendered parts to the transport."""
+        transport, parts = self._transport, self._parts
+        if not parts or transport is None or transport.is_closing():
             return
-        self._has_written = True
-        transport.write(b"%x\r\n%b\r\n" % (len(body), body) if self._is_chunked else body)
-        self._is_full = transport.get_write_buffer_size() > FULL_BYTES
+        self._parts = []
+        transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        if transport.get_write_buffer_size() > FULL_BYTES:
+            self._is_full = True
+            self._attention.set()
 
     def _response(self) -> web.StreamResponse:
         headers = {

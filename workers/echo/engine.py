@@ -1,11 +1,12 @@
 """Echo: each step sends every job's next word, so that what is measured is the house itself."""
 
 import re
+import time
 from collections import deque
 
 from config.settings import ModelSettings
 from workers.engine import Engine
-from workers.errors import JobError
+from workers.errors import JobError, LoadError
 from workers.messages import (
     Accepted,
     ChatPrompt,
@@ -23,6 +24,7 @@ from workers.messages import (
     Usage,
 )
 
+VARIANT = re.compile(r"(echo|clock)(?:@(\d{1,6}))?")
 WORD = re.compile(r"\s*\S+\s*?(?=\s|$)|\s+$")
 
 
@@ -67,7 +69,12 @@ class EchoJob:
 
 
 class EchoEngine(Engine):
-    """Tokens are words with the space before them; a token's id is its place in the prompt."""
+    """Tokens are words with the space before them; a token's id is its place in the prompt.
+
+    The model's path names a variant: `echo`; `clock`, which sends the time of the step (seconds of
+    the system-wide monotonic clock) in place of the words, so that a reader can tell how long they
+    were under way; and either with `@N`, at most N steps a second, for an even pace.
+    """
 
     def __init__(self, name: str, settings: ModelSettings) -> None:
         self._max_num_seqs = settings.max_num_seqs
@@ -78,6 +85,14 @@ class EchoEngine(Engine):
         self._paused: set[JobId] = set()
         self._cancelled: set[JobId] = set()
         self._num_steps = 0
+        variant = VARIANT.fullmatch(settings.path)
+        if not variant:
+            raise LoadError(
+                f"echo: unknown variant {settings.path!r}; there is: echo, clock, echo@N, clock@N"
+            )
+        self._has_clock = variant[1] == "clock"
+        self._step_s = 1 / int(variant[2]) if variant[2] else 0.0
+        self._due = time.monotonic()
 
     def add(self, job_id: JobId, work: TextWork) -> Event:
         texts = [split(prompt) for prompt in work.prompts]
@@ -102,6 +117,7 @@ class EchoEngine(Engine):
 
     def step(self) -> list[Event]:
         self._num_steps += 1
+        self._keep_pace()
         cancelled = [self._jobs[job_id] for job_id in self._cancelled]
         events: list[Event] = [
             self._end(job, "cancelled", [c.index for c in job.choices]) for job in cancelled
@@ -118,6 +134,13 @@ class EchoEngine(Engine):
         num_active = len(self._jobs) - len(self._paused)
         num_running = min(num_active, self._max_num_seqs)
         return Stats(num_running, num_active - num_running, len(self._paused), self._num_steps)
+
+    def _keep_pace(self) -> None:
+        """Take as long as a device with this pace would."""
+        now = time.monotonic()
+        if now < self._due:
+            time.sleep(self._due - now)
+        self._due = max(now, self._due) + self._step_s
 
     def _check(self, words: list[str]) -> None:
         if self._max_model_len and len(words) > self._max_model_len:
@@ -150,6 +173,8 @@ class EchoEngine(Engine):
         job.completion_tokens += 1
         place = choice.num_sent % len(choice.words)
         word = choice.next_word()
+        if self._has_clock:
+            word = f" {time.monotonic():.6f}"
         return TextDelta(job.job_id, choice.index, word, [place], choice.num_sent)
 
     def _end(self, job: EchoJob, reason: str, ended: list[int]) -> Finished:

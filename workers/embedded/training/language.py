@@ -1,0 +1,111 @@
+"""`scripts/train_embedded language`: corpus, tokenizer, training, evaluation, model card."""
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+# Before torch and tokenizers load: they read these once.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+from transformers import (
+    AutoTokenizer,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+from workers.embedded import LANGUAGE
+from workers.embedded.training.tokens import CONTEXT, read_tokens, train_tokenizer, write_tokens
+from workers.embedded.training.train import Plan, build_model, train
+
+CORPUS_SEED = 1
+TOKENIZER_SEED = 2
+TOKENIZER_DOCUMENTS = 20_000
+
+_say = partial(print, flush=True)
+
+
+def shape(vocabulary: int) -> LlamaConfig:
+    """6.4 million parameters: 12.9 MB in bfloat16."""
+    return LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=256,
+        intermediate_size=704,
+        num_hidden_layers=8,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=5,
+    )
+
+
+def prepare(work: Path, num_tokens: int) -> None:
+    """The tokenizer and the row of token ids under `work`, made only if they are not there."""
+    work.mkdir(parents=True, exist_ok=True)
+    if not (work / "tokenizer" / "tokenizer.json").exists():
+        train_tokenizer(TOKENIZER_SEED, TOKENIZER_DOCUMENTS).save_pretrained(work / "tokenizer")
+    path = work / "tokens.bin"
+    if not path.exists() or path.stat().st_size != 2 * num_tokens:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
+        write_tokens(tokenizer, CORPUS_SEED, num_tokens, path)
+
+
+def run_training(work: Path, plan: Plan) -> LlamaForCausalLM:
+    """The trained float32 model; goes on from the checkpoint under `work`."""
+    tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer")
+    model = build_model(shape(len(tokenizer)), plan.seed)
+    done = train(model, read_tokens(work / "tokens.bin"), plan, work / "checkpoint.pt", _say)
+    report = {**done, "tokens": done["step"] * plan.batch_tokens, "threads": torch.get_num_threads()}
+    (work / "training.json").write_text(json.dumps(report, indent=1) + "\n")
+    return model
+
+
+def export(work: Path, model: LlamaForCausalLM, out: Path) -> None:
+    """Weights in bfloat16, tokenizer and generation settings, as transformers loads them."""
+    tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer")
+    model.config._attn_implementation = "sdpa"
+    model.bfloat16().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    GenerationConfig(  # type: ignore[no-untyped-call]
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        do_sample=True,
+        temperature=0.7,
+        top_p=0.95,
+        max_new_tokens=400,
+    ).save_pretrained(out)
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="train_embedded language", description=__doc__)
+    parser.add_argument("--steps", type=int, default=4400, help="updates of 2,048 tokens each")
+    parser.add_argument("--threads", type=int, default=1, help="compute threads")
+    parser.add_argument("--work", type=Path, default=Path(".train/language"), help="checkpoints")
+    parser.add_argument("--out", type=Path, default=LANGUAGE, help="the folder to write")
+    parser.add_argument("--evaluate-only", action="store_true", help="judge the folder as it is")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Makes, or with `--evaluate-only` only judges, the shipped folder; returns the exit status."""
+    arguments = _arguments(argv)
+    torch.set_num_threads(arguments.threads)
+    if not arguments.evaluate_only:
+        plan = Plan(steps=arguments.steps)
+        prepare(arguments.work, plan.steps * plan.batch_tokens)
+        export(arguments.work, run_training(arguments.work, plan), arguments.out)
+    # Imported late: only the last stage needs them.
+    from workers.embedded.training.card import write_card
+    from workers.embedded.training.evaluate import evaluate
+
+    write_card(arguments.out, arguments.work, evaluate(arguments.out, _say))
+    return 0

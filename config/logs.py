@@ -8,6 +8,9 @@ import msgspec
 
 from config.settings import LogSettings
 
+# Libraries that say each request of theirs at INFO.
+CHATTY = ("httpx", "httpx2", "httpcore")
+
 _PLAIN = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 
 
@@ -17,6 +20,8 @@ def set_up(settings: LogSettings) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(TextFormatter() if as_text else JsonFormatter())
     logging.basicConfig(level=settings.level, handlers=[handler], force=True)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -60,6 +60,12 @@ class StreamSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     retry_backoff_s: Seconds
 
 
+class ChatSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    max_sessions: Positive
+    max_chars: Positive
+    session_ttl_s: Seconds
+
+
 class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     threads: Annotated[int, Meta(ge=0, le=1_024)]
     heartbeat_s: Seconds
@@ -109,6 +115,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     auth: AuthSettings
     limits: LimitSettings
     streams: StreamSettings
+    chat: ChatSettings
     workers: WorkerSettings
     model_defaults: ModelSettings
     models: dict[Name, ModelSettings]

@@ -11,6 +11,9 @@ from service.params.wishes import Wishes
 from workers.messages import Limits, Sampling, TextWork
 
 SEED_BITS = 63
+LOCAL = "local"
+# An upstream judges for itself.
+UNLIMITED = Limits(0, 0, 0, True, "upstream")
 
 
 def admit(request: web.Request, wishes: Wishes, *, max_retries: int = 0) -> Job:
@@ -19,14 +22,15 @@ def admit(request: web.Request, wishes: Wishes, *, max_retries: int = 0) -> Job:
     Raises BadParams for what the model cannot give, TooMany when the key has enough streams open,
     Unavailable while the model has never been ready.
     """
-    model = wishes.model
-    limits = limits_of(request, model)
+    is_local = wishes.provider == LOCAL
+    limits = limits_of(request, wishes.model) if is_local else UNLIMITED
     _check_room(request)
     return Job(
         id=request.app[DISPATCHER].next_job_id(),
         key=request[CALLER],
         route=request.path,
-        model=model,
+        model=wishes.model,
+        provider=wishes.provider,
         work=TextWork(wishes.prompts, _sampling(request, wishes, limits), wishes.n),
         request_id=request[REQUEST_ID],
         timeout_s=_timeout_s(request),

@@ -8,8 +8,9 @@ from aiohttp import web
 
 from config.settings import Settings
 from service.catalogue import Catalogue
+from service.chat.sessions import Sessions
 from service.dispatcher import Dispatcher
-from service.keys import CATALOGUE, DISPATCHER, METRICS, SETTINGS, SUPERVISOR, TURN
+from service.keys import CATALOGUE, DISPATCHER, METRICS, SESSIONS, SETTINGS, SUPERVISOR, TURN
 from service.metrics import Metrics
 from service.middlewares import GATE, Gate, add_headers, answer_errors, authorise, identify
 from service.routes import ROUTES, add_routes
@@ -33,6 +34,7 @@ def make_app(settings: Settings) -> web.Application:
     app[METRICS] = metrics
     app[TURN] = Turn()
     app[DISPATCHER] = Dispatcher(settings, supervisor, catalogue, metrics, app[TURN])
+    app[SESSIONS] = Sessions(settings.chat)
     app[GATE] = Gate(settings.auth.keys, frozenset(route.path for route in ROUTES if route.is_open))
     app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.append(_workers)

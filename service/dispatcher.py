@@ -16,6 +16,7 @@ from service.metrics import Metrics
 from service.streams import Stream
 from service.supervisor import Supervisor
 from service.turn import Turn
+from service.upstream_link import UpstreamLink
 from service.worker_link import WorkerLink
 from workers.errors import KINDS
 from workers.messages import (
@@ -32,6 +33,8 @@ from workers.messages import (
 
 log = logging.getLogger(__name__)
 
+Link = WorkerLink | UpstreamLink
+
 
 class Dispatcher:
     """Submits jobs, feeds their streams, and moves or fails those of a lost worker."""
@@ -44,7 +47,10 @@ class Dispatcher:
         self._catalogue = catalogue
         self._metrics = metrics
         self._turn = turn
-        self._links: dict[int, WorkerLink] = {}
+        self._links: dict[int, Link] = {}
+        self._upstreams = {
+            name: UpstreamLink(provider, self.take) for name, provider in settings.providers.items()
+        }
         self._job_ids = itertools.count(1)
         self._retries: set[asyncio.Task[None]] = set()
         self._is_draining = False
@@ -58,7 +64,7 @@ class Dispatcher:
         """Give the job to a worker. Raises Unavailable when none has room, with Retry-After."""
         if self._is_draining:
             raise Unavailable("the service is shutting down", code="drained", retry_after_s=5)
-        link = self._choose(job.model)
+        link = self._choose(job)
         stream = Stream(job, dialect, self, self._settings.streams)
         stream.on_end.append(self._ended)
         self._catalogue.add(stream)
@@ -87,7 +93,7 @@ class Dispatcher:
 
     # What workers say
 
-    def take(self, link: WorkerLink, batch: EventBatch) -> None:
+    def take(self, link: Link, batch: EventBatch) -> None:
         """Feed one step's events to their streams."""
         now = time.monotonic()
         for event in batch.events:
@@ -135,7 +141,7 @@ class Dispatcher:
             self._metrics.started(stream, event)
             log.info("job started", extra=_facts(stream))
 
-    def _release(self, link: WorkerLink, job_id: int) -> None:
+    def _release(self, link: Link, job_id: int) -> None:
         link.jobs.pop(job_id, None)
         self._links.pop(job_id, None)
 
@@ -157,7 +163,7 @@ class Dispatcher:
         while not stream.terminal:
             await self._supervisor.wait_ready(job.model)
             try:
-                link = self._choose(job.model)
+                link = self._choose(job)
             except Unavailable:
                 await asyncio.sleep(self._settings.streams.retry_backoff_s)
                 continue
@@ -169,7 +175,12 @@ class Dispatcher:
 
     # Room
 
-    def _choose(self, model: str) -> WorkerLink:
+    def _choose(self, job: Job) -> Link:
+        if job.provider in self._upstreams:
+            return self._upstreams[job.provider]
+        return self._least_busy(job.model)
+
+    def _least_busy(self, model: str) -> WorkerLink:
         links = self._supervisor.ready_links(model)
         if not links:
             complaints = "; ".join(self._supervisor.complaints()) or "restarting"
@@ -209,6 +220,8 @@ class Dispatcher:
             stream.end("drained")
         for task in self._retries:
             task.cancel()
+        for upstream in self._upstreams.values():
+            await upstream.close()
 
 
 def _facts(stream: Stream) -> dict[str, object]:

@@ -16,21 +16,27 @@ class Job(Struct, kw_only=True):
     model: str
     work: TextWork
     request_id: str
+    provider: str = "local"
     timeout_s: float | None = None
     is_resumable: bool = False
     max_retries: int = 0
     num_retries: int = 0
     stream_id: str = ""
+    keeps_text: bool = False
     generated: list[list[int]] = []
+    texts: list[str] = []
 
     def __post_init__(self) -> None:
         self.stream_id = f"st_{secrets.token_urlsafe(16)}"
+        self.texts = []
         self.generated = [[] for _ in range(self.work.num_choices)]
 
     def remember(self, delta: TextDelta) -> None:
-        """Keep the tokens of a job that may have to go on after them on another worker."""
+        """Keep what is needed later: tokens to go on after elsewhere, text for a chat's history."""
         if self.max_retries:
             self.generated[delta.index].extend(delta.token_ids)
+        if self.keeps_text:
+            self.texts.append(delta.text)
 
     def rest(self, done: set[int]) -> TextWork:
         """The work that is left, for another worker."""

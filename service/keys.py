@@ -4,6 +4,7 @@ from aiohttp import web
 
 from config.settings import Settings
 from service.catalogue import Catalogue
+from service.chat.sessions import Sessions
 from service.dispatcher import Dispatcher
 from service.metrics import Metrics
 from service.supervisor import Supervisor
@@ -14,6 +15,7 @@ CATALOGUE = web.AppKey("CATALOGUE", Catalogue)
 DISPATCHER = web.AppKey("DISPATCHER", Dispatcher)
 SUPERVISOR = web.AppKey("SUPERVISOR", Supervisor)
 TURN = web.AppKey("TURN", Turn)
+SESSIONS = web.AppKey("SESSIONS", Sessions)
 METRICS = web.AppKey("METRICS", Metrics)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

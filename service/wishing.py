@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
-from service.admission import limits_of
+from service.admission import LOCAL, limits_of
 from service.errors import BadParams, NotFound
-from service.keys import SETTINGS
+from service.keys import CALLER, SESSIONS, SETTINGS
 from service.params.native import ChatParams, PromptParams
 from service.params.openai import ChatCompletionParams, CompletionParams
 from service.params.wishes import Wishes
@@ -21,15 +21,30 @@ def wish_prompt(request: web.Request, params: PromptParams) -> Wishes:
 
 
 def wish_chat(request: web.Request, params: ChatParams) -> Wishes:
-    """One message of a user, for this service's own workers."""
-    if params.provider != "local":
-        names = ", ".join(["local", *request.app[SETTINGS].providers])
-        raise NotFound(
-            f"$.provider: {params.provider!r} is unknown; there is: {names}", code="model_not_found"
-        )
-    model = resolve_model(request, params.model)
+    """One message of a user, for this service's own workers or a configured upstream."""
+    model = _provided_model(request, params)
     check_chars(request, "message", len(params.message), 422)
-    return Wishes(model, [_user(params.message)], params.sampling(), params.max_tokens)
+    history = request.app[SESSIONS].history(request[CALLER], params.session_id) if params.session_id else []
+    prompt = ChatPrompt([*history, ChatMessage("user", params.message)])
+    return Wishes(model, [prompt], params.sampling(), params.max_tokens, provider=params.provider)
+
+
+def _provided_model(request: web.Request, params: ChatParams) -> str:
+    """The model that the provider is to use. Raises NotFound when either is unknown."""
+    if params.provider == LOCAL:
+        return resolve_model(request, params.model)
+    providers = request.app[SETTINGS].providers
+    if params.provider not in providers:
+        names = ", ".join([LOCAL, *providers])
+        message = f"$.provider: {params.provider[:80]!r} is unknown; there is: {names}"
+        raise NotFound(message, code="model_not_found", param="provider")
+    known = providers[params.provider].models
+    model = params.model or next(iter(known), None)
+    if model is None or (known and model not in known):
+        there_is = ", ".join(known) or "any; name one"
+        message = f"$.model: {model!r} is unknown to provider {params.provider!r}; there is: {there_is}"
+        raise NotFound(message, code="model_not_found", param="model")
+    return model
 
 
 def wish_chat_completion(request: web.Request, params: ChatCompletionParams) -> Wishes:
@@ -61,7 +76,7 @@ def _openai(
     n = params.n or 1
     check_count("n", n, request.app[SETTINGS].limits.max_choices)
     model = resolve_model(request, params.model)
-    return Wishes(model, prompts, params.sampling(), max_tokens, n, field, 400)
+    return Wishes(model, prompts, params.sampling(), max_tokens, n, max_tokens_field=field, bad_status=400)
 
 
 def resolve_model(request: web.Request, name: str | None) -> str:

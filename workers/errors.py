@@ -7,7 +7,10 @@
         ├── context_length_exceeded  400  no       prompt (and answer) do not fit the model
         ├── engine_overloaded   503     yes        the engine's waiting queue is full
         ├── engine_failed       500     yes        a step raised; the worker is replaced
-        └── worker_lost         503     yes        the process is gone; made by the service
+        ├── worker_lost         503     yes        the process is gone; made by the service
+        ├── upstream_refused    400     no         a provider will not have the request
+        ├── upstream_busy       503     yes        a provider is out of room
+        └── upstream_failed     502     yes        a provider cannot be reached, or broke off
 
 One code, three dresses: an HTTP status before the first byte, a terminal event after it, and one
 log line with the job's id and the traceback where it happened.
@@ -27,6 +30,9 @@ KINDS: dict[str, Kind] = {
     "engine_overloaded": Kind(503, True),
     "engine_failed": Kind(500, True),
     "worker_lost": Kind(503, True),
+    "upstream_refused": Kind(400, False),
+    "upstream_busy": Kind(503, True),
+    "upstream_failed": Kind(502, True),
 }
 
 

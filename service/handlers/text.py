@@ -5,10 +5,11 @@ from aiohttp import web
 from service.admission import admit
 from service.dialects.native import ChatDialect, GenerateDialect, PlainDialect, SafeDialect, StreamTextDialect
 from service.framing import PlainText
-from service.keys import DISPATCHER
+from service.keys import DISPATCHER, SESSIONS
 from service.negotiation import TEXT, choose_framing
 from service.params.native import ChatParams, GenerateParams, PromptParams, SafeParams
 from service.params.read import read
+from service.streams import Stream
 from service.wire import send_stream
 from service.wishing import wish_chat, wish_prompt
 
@@ -47,15 +48,25 @@ async def safe_stream(request: web.Request) -> web.StreamResponse:
 
 async def chat_stream(request: web.Request) -> web.StreamResponse:
     """The answer to one message, as events."""
-    params = await read(request, ChatParams)
-    job = admit(request, wish_chat(request, params))
-    stream = request.app[DISPATCHER].submit(job, ChatDialect(job.stream_id))
-    return await send_stream(request, stream, choose_framing(request))
+    return await send_stream(request, await _chat(request), choose_framing(request))
 
 
 async def chat_stream_simple(request: web.Request) -> web.StreamResponse:
     """The answer to one message, its text alone."""
+    return await send_stream(request, await _chat(request), PlainText())
+
+
+async def _chat(request: web.Request) -> Stream:
     params = await read(request, ChatParams)
     job = admit(request, wish_chat(request, params))
     stream = request.app[DISPATCHER].submit(job, ChatDialect(job.stream_id))
-    return await send_stream(request, stream, PlainText())
+    if params.session_id:
+        _remember_at_end(request, params.session_id, params.message, stream)
+    return stream
+
+
+def _remember_at_end(request: web.Request, session_id: str, question: str, stream: Stream) -> None:
+    """An answer that was begun belongs to the history, however it ended."""
+    job, sessions = stream.job, request.app[SESSIONS]
+    job.keeps_text = True
+    stream.on_end.append(lambda _: sessions.remember(job.key, session_id, question, "".join(job.texts)))

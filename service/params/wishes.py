@@ -25,5 +25,6 @@ class Wishes(Struct, frozen=True):
     sampling: SamplingWishes
     max_tokens: int | None
     n: int = 1
+    provider: str = "local"
     max_tokens_field: str = "max_tokens"
     bad_status: int = 422

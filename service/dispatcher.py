@@ -53,7 +53,6 @@ class Dispatcher:
         }
         self._job_ids = itertools.count(1)
         self._retries: set[asyncio.Task[None]] = set()
-        self._is_draining = False
         supervisor.on_batch = self.take
         supervisor.on_lost = self.lose
 
@@ -62,7 +61,7 @@ class Dispatcher:
 
     def submit(self, job: Job, dialect: Dialect) -> Stream:
         """Give the job to a worker. Raises Unavailable when none has room, with Retry-After."""
-        if self._is_draining:
+        if self._supervisor.is_leaving:
             raise Unavailable("the service is shutting down", code="drained", retry_after_s=5)
         link = self._choose(job)
         stream = Stream(job, dialect, self, self._settings.streams)
@@ -212,7 +211,7 @@ class Dispatcher:
 
     async def drain(self, timeout_s: float) -> None:
         """Take no more jobs; let the running ones finish; past the time, end the rest as `drained`."""
-        self._is_draining = True
+        self._supervisor.is_leaving = True
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._catalogue.wait_empty()

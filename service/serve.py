@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -21,9 +22,16 @@ BACKLOG = 4096
 SHUTDOWN_TIMEOUT_S = 5.0
 
 
+def allow_many_sockets() -> None:
+    """Raise the soft limit of open files to the hard one: a thousand streams are a thousand sockets."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the address cannot be had."""
     notifier, leaving = Notifier(), asyncio.Event()
+    allow_many_sockets()
     listener = listen(settings)
     app = make_app(settings)
     # With cancellation off, a queued job whose client had left was not noticed for seconds.

@@ -11,12 +11,13 @@ from msgspec import structs
 
 from config.settings import Settings
 from service.worker_link import WorkerLink
-from workers.messages import Drain, EventBatch, Limits, Stop
+from workers.messages import EventBatch, Limits, Stop
 from workers.process import WorkerSpec
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
+NUM_MISSED_HEARTBEATS = 5
 
 
 class Post:
@@ -48,6 +49,7 @@ class Supervisor:
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
+        self.is_leaving = False
 
     @property
     def num_threads(self) -> int:
@@ -74,11 +76,6 @@ class Supervisor:
         for link in links:
             link.kill("the service has stopped")
 
-    def drain(self) -> None:
-        for post in self.posts:
-            if post.is_ready and post.link:
-                post.link.send(Drain())
-
     async def wait_ready(self, model: str | None = None) -> None:
         """Return once a worker of the model is ready; of every model, when none is named."""
         while not self.is_ready(model):
@@ -99,14 +96,23 @@ class Supervisor:
         return next((post.limits for post in self.posts if post.model == model and post.limits), None)
 
     def complaints(self) -> list[str]:
-        """Why the service is not ready, a line for each model without a live worker."""
-        lines = []
+        """Why the service is not ready: it leaves, a model has no live worker, tokens do not flow."""
+        lines = ["the service is shutting down"] if self.is_leaving else []
+        lines += [f'model "{post.model}": {why}' for post in self.posts if (why := self._silence(post))]
         for name in self._settings.models:
             posts = [post for post in self.posts if post.model == name]
             if not any(post.is_ready for post in posts):
                 errors = {post.error for post in posts if post.error}
                 lines.append(f'model "{name}": {"; ".join(sorted(errors)) or "loading"}')
         return lines
+
+    def _silence(self, post: Post) -> str | None:
+        """A step may be long; this many missed heartbeats are no longer a step."""
+        link, longest_s = post.link, NUM_MISSED_HEARTBEATS * self._settings.workers.heartbeat_s
+        if not (link and post.is_ready and link.jobs):
+            return None
+        silent_s = time.monotonic() - link.last_report_at
+        return f"worker {post.index} has said nothing for {silent_s:.0f} s" if silent_s > longest_s else None
 
     def summary(self) -> list[dict[str, Any]]:
         return [_summary(post) for post in self.posts]

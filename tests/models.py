@@ -1,0 +1,71 @@
+"""Makes tiny causal language models with random weights and a real tokenizer."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+FAMILIES = ("llama", "qwen3", "mistral", "gpt2", "gemma3_text")
+
+SPECIAL = ["<|end|>", "<|start|>"]
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message.role not in ['system', 'user', 'assistant'] %}"
+    "{{ raise_exception('unknown role ' + message.role) }}"
+    "{% endif %}"
+    "<|start|>{{ message.role }}\n{{ message.content }}<|end|>"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
+CORPUS = [
+    "Once upon a time a small fox carried a lantern through the quiet wood.",
+    "The river told the stone a story, and the stone kept it for a thousand years.",
+    "Streams of water, streams of light, streams of tokens: everything flows.",
+    "Grüße aus Köln! Ça va? Привет, мир. 你好，世界。 こんにちは 🦊🏮👩‍👩‍👧",
+    "def main():\n    return {'a': [1, 2, 3]}\n",
+]
+SMALL = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "max_position_embeddings": 512}
+GATED = SMALL | {"intermediate_size": 96, "num_key_value_heads": 2, "initializer_range": 0.2}
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "llama": GATED,
+    "qwen3": GATED | {"head_dim": 24},
+    "mistral": GATED | {"sliding_window": 7},
+    "gpt2": {"n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 512, "initializer_range": 0.2},
+    "gemma3_text": GATED | {"head_dim": 16, "sliding_window": 7, "sliding_window_pattern": 2},
+}
+
+
+def make_model(folder: Path, family: str, **overrides: Any) -> Path:
+    """Save a tiny random `family` model to `folder` as transformers would; the same one every time.
+
+    `overrides` go to the config of the model, except `chat_template`.
+    """
+    chat_template = overrides.pop("chat_template", CHAT_TEMPLATE)
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = chat_template
+    tokenizer.save_pretrained(folder)
+    shape = SHAPES[family] | {"vocab_size": len(tokenizer), "eos_token_id": 0, "bos_token_id": None}
+    config = AutoConfig.for_model(family, **(shape | {"pad_token_id": None} | overrides))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.save_pretrained(folder)
+    return folder
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level BPE, as of GPT-2: any text has tokens, and characters may span several."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")

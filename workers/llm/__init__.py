@@ -1,0 +1,1 @@
+"""The language engine: continuous batching over transformers' own causal language models."""

@@ -1,0 +1,86 @@
+"""One step's chunks, packed into arrays: all that the model and its attention need to know."""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from workers.llm.scheduler import Chunk
+
+Ints = npt.NDArray[np.int64]
+
+# Rows are computed together while the longest context is at most twice the shortest, and this many more.
+SPARE_CONTEXT_TOKENS = 64
+
+
+class Rows(NamedTuple):
+    """Chunks `start … stop - 1` of the batch: near enough in size to be computed as one padded call."""
+
+    start: int
+    stop: int
+
+
+class Batch:
+    """Chunks in order of size, so that rows of like size are neighbours (T tokens, S chunks).
+
+    `input_ids [T]`, `positions [T]`, `slots [T]` where the tokens' keys and values go, `starts [S]` and
+    `ends [S]` the positions of each chunk's first token and past its last, `offsets [S + 1]` of the
+    chunks in the packed tokens, `block_tables [S, B]` padded with each chunk's own first block, and
+    `sampled [S']` the packed places whose next token is to be sampled.
+    """
+
+    def __init__(self, chunks: list[Chunk], block_tokens: int) -> None:
+        self.chunks = sorted(chunks, key=_size)
+        self.block_tokens = block_tokens
+        sequences = [chunk.sequence for chunk in self.chunks]
+        sizes = np.array([chunk.num_tokens for chunk in self.chunks])
+        self.starts: Ints = np.array([sequence.num_cached_tokens for sequence in sequences])
+        self.ends: Ints = self.starts + sizes
+        self.offsets: Ints = np.concatenate(([0], np.cumsum(sizes)))
+        self.input_ids: Ints = np.fromiter(chain.from_iterable(map(_token_ids, self.chunks)), np.int64)
+        self.block_tables = self._block_tables()
+        rows = np.repeat(np.arange(len(sizes)), sizes)
+        self.positions: Ints = np.arange(len(rows)) + (self.starts - self.offsets[:-1])[rows]
+        blocks = self.block_tables[rows, self.positions // block_tokens]
+        self.slots: Ints = blocks * block_tokens + self.positions % block_tokens
+        is_complete = self.ends == np.array([len(sequence.token_ids) for sequence in sequences])
+        self.sampled: Ints = self.offsets[1:][is_complete] - 1
+        self.samplers = [sequences[row] for row in np.flatnonzero(is_complete)]
+
+    def groups(self) -> Iterator[Rows]:
+        """The chunks as few runs of like size; all decodes of like context are one."""
+        start = 0
+        for row in range(1, len(self.chunks) + 1):
+            if row == len(self.chunks) or not self._is_like(start, row):
+                yield Rows(start, row)
+                start = row
+
+    def _is_like(self, first: int, row: int) -> bool:
+        num_first = self.offsets[first + 1] - self.offsets[first]
+        num_row = self.offsets[row + 1] - self.offsets[row]
+        most = 2 * self.ends[first] + SPARE_CONTEXT_TOKENS
+        is_like_context = (
+            self.ends[row] <= most and 2 * self.ends[row] + SPARE_CONTEXT_TOKENS >= self.ends[first]
+        )
+        return bool(num_row == num_first or 1 < num_first <= num_row <= 2 * num_first) and bool(
+            is_like_context
+        )
+
+    def _block_tables(self) -> Ints:
+        tables = [chunk.sequence.block_table for chunk in self.chunks]
+        padded = np.empty((len(tables), max(map(len, tables))), np.int64)
+        for row, table in enumerate(tables):
+            padded[row, : len(table)] = table
+            padded[row, len(table) :] = table[0]
+        return padded
+
+
+def _size(chunk: Chunk) -> tuple[int, int]:
+    return chunk.num_tokens, chunk.sequence.num_cached_tokens
+
+
+def _token_ids(chunk: Chunk) -> list[int]:
+    start = chunk.sequence.num_cached_tokens
+    return chunk.sequence.token_ids[start : start + chunk.num_tokens]

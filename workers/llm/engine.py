@@ -1,0 +1,215 @@
+"""The language engine's station on the journey: jobs in, one step of all sequences, events out."""
+
+import logging
+
+import torch
+
+from config.settings import ModelSettings
+from workers.engine import Engine
+from workers.errors import JobError, LoadError
+from workers.llm import memory
+from workers.llm.batch import Batch
+from workers.llm.blocks import BlockAllocator
+from workers.llm.intake import Intake
+from workers.llm.load import LoadedModel, load
+from workers.llm.outbox import Outbox
+from workers.llm.probe import find_layers
+from workers.llm.runner import Runner
+from workers.llm.sampler import FAILED, Draw, sample
+from workers.llm.scheduler import Bounds, Chunk, Scheduler
+from workers.llm.sequence import Job, Sequence
+from workers.messages import Accepted, Event, JobId, Limits, Stats, TextWork
+
+log = logging.getLogger(__name__)
+
+
+class LlmEngine(Engine):
+    """Continuous batching over a causal language model of transformers.
+
+    A choice ends with `stop` at an end token or stop string, and with `length` after `max_tokens` or
+    where the model's context is full. An end token has no text, but it is counted and its id is sent.
+    """
+
+    def __init__(self, name: str, settings: ModelSettings) -> None:
+        self._name = name
+        self._settings = settings
+        loaded = load(settings)
+        with torch.inference_mode():
+            self._runner = Runner(loaded.model, find_layers(loaded.model))
+            self._allocator = self._make_cache(loaded)
+        max_model_len = self._max_model_len(loaded)
+        self._eos_ids = loaded.eos_ids
+        self._intake = Intake(name, loaded.tokenizer, loaded.vocab_size, max_model_len)
+        bounds = Bounds(settings.max_num_seqs, settings.max_batched_tokens, settings.block_tokens)
+        self._scheduler = Scheduler(self._allocator, bounds)
+        self.limits = Limits(
+            max_model_len,
+            settings.max_num_seqs,
+            loaded.vocab_size,
+            self._intake.has_chat_template,
+            loaded.description,
+        )
+        self._jobs: dict[JobId, Job] = {}
+        self._complete: list[Job] = []  # complete on arrival: ended by the next step
+        self._cancelled: dict[JobId, Job] = {}
+        self._outbox = Outbox()
+        self._num_steps = 0
+
+    def add(self, job_id: JobId, work: TextWork) -> Event:
+        num_waiting = sum(not job.is_started for job in self._jobs.values())
+        if num_waiting >= self._settings.max_waiting:
+            message = f'{num_waiting} jobs wait for model "{self._name}" (max_waiting)'
+            raise JobError("engine_overloaded", message)
+        job = self._intake.make(job_id, work)
+        self._jobs[job_id] = job
+        for sequence in job.sequences.values():
+            self._scheduler.add(sequence)
+        if any(self._is_complete(sequence) for sequence in job.sequences.values()) or not job.sequences:
+            self._complete.append(job)
+        return Accepted(job_id, job.prompt_tokens)
+
+    def cancel(self, job_id: JobId) -> None:
+        job = self._jobs.get(job_id)
+        if job is not None and job_id not in self._cancelled:
+            self._cancelled[job_id] = job
+            for sequence in job.sequences.values():
+                self._scheduler.remove(sequence)
+
+    def pause(self, job_id: JobId) -> None:
+        self._set_paused(job_id, True)
+
+    def resume(self, job_id: JobId) -> None:
+        self._set_paused(job_id, False)
+
+    def has_work(self) -> bool:
+        return bool(self._cancelled or self._complete or self._scheduler.has_work())
+
+    @torch.inference_mode()
+    def step(self) -> list[Event]:
+        self._num_steps += 1
+        self._end_cancelled()
+        self._end_complete()
+        chunks = self._scheduler.schedule()
+        if chunks:
+            self._start(chunks)
+            self._advance(Batch(chunks, self._settings.block_tokens))
+        return self._outbox.take()
+
+    def job_ids(self) -> list[JobId]:
+        return list(self._jobs)
+
+    def stats(self) -> Stats:
+        """Running, waiting and paused are counted in sequences."""
+        queues = self._scheduler
+        return Stats(
+            len(queues.running),
+            len(queues.waiting),
+            len(queues.paused),
+            self._num_steps,
+            queues.num_preemptions,
+            self._allocator.usage,
+        )
+
+    def _make_cache(self, loaded: LoadedModel) -> BlockAllocator:
+        settings, block_bytes = self._settings, self._runner.token_bytes * self._settings.block_tokens
+        num_bytes = settings.cache_bytes or memory.cache_bytes(loaded.model.device)
+        num_blocks = num_bytes // block_bytes
+        if loaded.max_model_len:
+            # More than all sequences at full length can never be used.
+            num_longest = -(-loaded.max_model_len // settings.block_tokens)
+            num_blocks = min(num_blocks, settings.max_num_seqs * num_longest)
+        if not num_blocks:
+            raise LoadError(
+                f"cache_bytes {num_bytes} < {block_bytes}, the bytes of one block of {self._name}"
+            )
+        self._runner.make_cache(num_blocks, settings.block_tokens)
+        cache = {"blocks": num_blocks, "bytes": num_blocks * block_bytes}
+        log.info("cache made", extra={"model": self._name, **cache})
+        return BlockAllocator(num_blocks)
+
+    def _max_model_len(self, loaded: LoadedModel) -> int:
+        """What the model can take, or what the cache can hold where that is less."""
+        num_cached = self._allocator.num_blocks * self._settings.block_tokens
+        return min(loaded.max_model_len or num_cached, num_cached)
+
+    def _set_paused(self, job_id: JobId, is_paused: bool) -> None:
+        job = self._jobs.get(job_id)
+        if job is None or job_id in self._cancelled or job.is_paused == is_paused:
+            return
+        job.is_paused = is_paused
+        for sequence in job.sequences.values():
+            self._scheduler.requeue(sequence)
+
+    def _start(self, chunks: list[Chunk]) -> None:
+        for chunk in chunks:
+            job = chunk.sequence.job
+            if not job.is_started:
+                job.is_started = True
+                self._outbox.start(job)
+
+    def _advance(self, batch: Batch) -> None:
+        """One forward; then each sequence whose last token was computed gets its next."""
+        logits = self._runner.run(batch)
+        for chunk in batch.chunks:
+            chunk.sequence.num_cached_tokens += chunk.num_tokens
+        if not batch.samplers:
+            return
+        draws = [Draw(s.job.sampling, s.seed, s.num_tokens) for s in batch.samplers]
+        for sequence, token_id in zip(batch.samplers, sample(logits, draws), strict=True):
+            if sequence.job.job_id in self._jobs:
+                self._take(sequence, token_id)
+
+    def _take(self, sequence: Sequence, token_id: int) -> None:
+        if token_id == FAILED:
+            self._fail(sequence.job)
+            return
+        text = sequence.append(token_id)
+        if self._is_complete(sequence):
+            self._end(sequence, text)
+        elif text:
+            self._outbox.text(sequence, text)
+
+    def _is_complete(self, sequence: Sequence) -> bool:
+        return sequence.end_reason(self._eos_ids) is not None
+
+    def _end(self, sequence: Sequence, text: str) -> None:
+        job = sequence.job
+        self._outbox.rest(sequence, text + sequence.answer.flush())
+        # Only now: what was held back may have completed a stop string.
+        reason = sequence.end_reason(self._eos_ids) or "length"
+        self._scheduler.remove(sequence)
+        del job.sequences[sequence.index]
+        if job.sequences:
+            self._outbox.end_choice(sequence, reason)
+        else:
+            self._finish(job, reason, [sequence.index])
+
+    def _finish(self, job: Job, reason: str, ended: list[int]) -> None:
+        self._outbox.end(job, reason, ended)
+        del self._jobs[job.job_id]
+
+    def _end_cancelled(self) -> None:
+        for job in self._cancelled.values():
+            for sequence in job.sequences.values():
+                self._outbox.rest(sequence, sequence.answer.flush())
+            self._finish(job, "cancelled", list(job.sequences))
+        self._cancelled.clear()
+
+    def _end_complete(self) -> None:
+        jobs, self._complete = self._complete, []
+        for job in jobs:
+            if job.job_id not in self._jobs:
+                continue
+            for sequence in [s for s in job.sequences.values() if self._is_complete(s)]:
+                self._end(sequence, "")
+            if job.job_id in self._jobs and not job.sequences:
+                self._finish(job, "stop", [])
+
+    def _fail(self, job: Job) -> None:
+        message = "the model gave logits that are no numbers"
+        log.error("job failed", extra={"job": job.job_id, "model": self._name, "error": message})
+        for sequence in job.sequences.values():
+            self._runner.erase(sequence.block_table)
+            self._scheduler.remove(sequence)
+        self._outbox.fail(job, message)
+        del self._jobs[job.job_id]

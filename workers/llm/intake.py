@@ -1,0 +1,82 @@
+"""A job's work → its sequences, checked against what the model can take."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from transformers import PreTrainedTokenizerBase
+
+from workers.errors import JobError
+from workers.llm.detokenizer import Decode, Detokenizer
+from workers.llm.prompts import PromptEncoder
+from workers.llm.sequence import Answer, Job, Sequence
+from workers.messages import ChatPrompt, JobId, Prompt, TextWork
+
+# Enough of the prompt's end to know whether a space comes before the answer's first token.
+NUM_CONTEXT_TOKENS = 6
+
+
+class EncodedPrompt(NamedTuple):
+    token_ids: list[int]
+    context: list[int]  # the tokens whose text the answer goes on with
+
+
+class Intake:
+    """Raises JobError for what the model cannot take, before anything of the job is kept."""
+
+    def __init__(
+        self, model_name: str, tokenizer: PreTrainedTokenizerBase, vocab_size: int, max_model_len: int
+    ) -> None:
+        self._model_name = model_name
+        self._encoder = PromptEncoder(model_name, tokenizer, vocab_size)
+        self._max_model_len = max_model_len
+        self._decode = _decoder(tokenizer)
+        special = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self._special_ids = frozenset(special.union(tokenizer.all_special_ids))
+
+    @property
+    def has_chat_template(self) -> bool:
+        return self._encoder.has_chat_template
+
+    def make(self, job_id: JobId, work: TextWork) -> Job:
+        """Choice i of a prompt draws with seed + i. An answer ends with the model's context at the latest."""
+        prompts = [self._encode(prompt) for prompt in work.prompts]
+        generated = work.generated or [[]] * work.num_choices
+        job = Job(job_id, work.sampling)
+        job.prompt_tokens = sum(len(prompt.token_ids) for prompt in prompts)
+        job.completion_tokens = sum(map(len, generated))
+        for index in self._open_choices(work):
+            self._encoder.check(generated[index])
+            sequence = self._sequence(job, index, prompts[index // work.n])
+            sequence.seed = work.sampling.seed + index % work.n
+            sequence.restore(generated[index])
+            job.sequences[index] = sequence
+        return job
+
+    def _open_choices(self, work: TextWork) -> Iterator[int]:
+        return (index for index in range(work.num_choices) if index not in work.done)
+
+    def _encode(self, prompt: Prompt) -> EncodedPrompt:
+        token_ids = self._encoder.encode(prompt)
+        if len(token_ids) >= self._max_model_len:
+            message = f"prompt has {len(token_ids)} tokens, and one must be left for the answer"
+            limit = f'{self._max_model_len} (limit of model "{self._model_name}")'
+            param = "messages" if isinstance(prompt, ChatPrompt) else "prompt"
+            raise JobError("context_length_exceeded", f"{message}: limit {limit}", param)
+        context = [] if isinstance(prompt, ChatPrompt) else token_ids[-NUM_CONTEXT_TOKENS:]
+        return EncodedPrompt(token_ids, context)
+
+    def _sequence(self, job: Job, index: int, prompt: EncodedPrompt) -> Sequence:
+        detokenizer = Detokenizer(self._decode, self._special_ids, prompt.context)
+        sequence = Sequence(job, index, prompt.token_ids, Answer(detokenizer, job.sampling.stop))
+        sequence.max_tokens = min(job.sampling.max_tokens, self._max_model_len - len(prompt.token_ids))
+        return sequence
+
+
+def _decoder(tokenizer: PreTrainedTokenizerBase) -> Decode:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        # Past the wrapper, whose checks cost several times the decoding.
+        return lambda token_ids: str(backend.decode(token_ids, skip_special_tokens=True))
+    return lambda token_ids: str(
+        tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    )

@@ -1,0 +1,96 @@
+"""Where each group of chunks finds its queries, keys and values; made once per step and window."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workers.llm.batch import Batch, Ints, Rows
+
+
+class Group(NamedTuple):
+    """R chunks computed as one padded call: N queries and L keys each.
+
+    `start` and `stop` bound their packed tokens. `blocks [R, B]` hold the keys. `mask [R, 1, N, L]` is
+    added to the scores; None when nothing is hidden, or when `is_causal` says it all. Where the chunks
+    differ in length, `pad [R·N]` is the packed place of each query and `unpad` undoes it.
+    """
+
+    start: int
+    stop: int
+    num_rows: int
+    num_keys: int
+    blocks: Tensor
+    mask: Tensor | None
+    is_causal: bool
+    pad: Tensor | None
+    unpad: Tensor | None
+
+
+class Layout:
+    """One step as the attention layers see it."""
+
+    def __init__(self, batch: Batch, dtype: torch.dtype, device: torch.device) -> None:
+        self._batch = batch
+        self._dtype = dtype
+        self._device = device
+        self._groups: dict[int | None, list[Group]] = {}
+        self.slots = self._on_device(batch.slots)
+
+    def groups(self, window: int | None) -> list[Group]:
+        """The groups for layers that see the last `window` tokens only (None: all)."""
+        groups = self._groups.get(window)
+        if groups is None:
+            groups = [self._group(rows, window) for rows in self._batch.groups()]
+            self._groups[window] = groups
+        return groups
+
+    def _group(self, rows: Rows, window: int | None) -> Group:
+        part = slice(rows.start, rows.stop)
+        starts, ends = self._batch.starts[part], self._batch.ends[part]
+        blocks, firsts = self._blocks(part, window)
+        num_keys = int((ends - firsts).max())
+        start, stop = int(self._batch.offsets[rows.start]), int(self._batch.offsets[rows.stop])
+        is_causal = len(starts) == 1 and starts[0] == 0 and (window is None or ends[0] <= window)
+        mask = None if is_causal else self._mask(starts, ends, firsts, window)
+        pad, unpad = self._padding(starts, ends, start)
+        return Group(
+            start, stop, len(starts), num_keys, self._on_device(blocks), mask, bool(is_causal), pad, unpad
+        )
+
+    def _blocks(self, part: slice, window: int | None) -> tuple[Ints, Ints]:
+        """The blocks `[R, B]` that a group's queries see, and the position of each row's first key."""
+        starts, ends, size = self._batch.starts[part], self._batch.ends[part], self._batch.block_tokens
+        first_blocks = np.zeros_like(starts) if window is None else np.maximum(starts - window + 1, 0) // size
+        last_blocks = (ends - 1) // size
+        columns = first_blocks[:, None] + np.arange((last_blocks - first_blocks).max() + 1)
+        # Past a row's end its own last block stands in: another sequence's may hold what is no number.
+        columns = np.minimum(columns, last_blocks[:, None])
+        return np.take_along_axis(self._batch.block_tables[part], columns, 1), first_blocks * size
+
+    def _mask(self, starts: Ints, ends: Ints, firsts: Ints, window: int | None) -> Tensor | None:
+        num_queries, num_keys = int((ends - starts).max()), int((ends - firsts).max())
+        queries = self._on_device(np.minimum(starts[:, None] + np.arange(num_queries), ends[:, None] - 1))
+        keys = self._on_device(firsts[:, None] + np.arange(num_keys))
+        is_hidden = keys[:, None, :] > queries[:, :, None]
+        if window is not None:
+            is_hidden |= keys[:, None, :] <= queries[:, :, None] - window
+        if num_queries == 1 and not is_hidden.any():
+            return None
+        mask = torch.zeros(is_hidden.shape, dtype=self._dtype, device=self._device)
+        return mask.masked_fill_(is_hidden, float("-inf")).unsqueeze(1)
+
+    def _padding(self, starts: Ints, ends: Ints, offset: int) -> tuple[Tensor | None, Tensor | None]:
+        sizes = ends - starts
+        widest = int(sizes.max())
+        if (sizes == widest).all():
+            return None, None
+        places = np.arange(widest)
+        first = offset + np.cumsum(sizes) - sizes
+        pad = first[:, None] + np.minimum(places, sizes[:, None] - 1)
+        unpad = np.flatnonzero(places < sizes[:, None])
+        return self._on_device(pad.ravel()), self._on_device(unpad)
+
+    def _on_device(self, array: Ints) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device, non_blocking=True)

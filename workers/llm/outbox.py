@@ -1,0 +1,37 @@
+"""One step's events, in order."""
+
+from workers.llm.sequence import Job, Sequence
+from workers.messages import ChoiceFinished, Event, Failed, Finished, Started, TextDelta
+
+
+class Outbox:
+    """Collects events until the step hands them over. At most one TextDelta per choice and step."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def take(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def start(self, job: Job) -> None:
+        self._events.append(Started(job.job_id))
+
+    def text(self, sequence: Sequence, text: str) -> None:
+        """The ids of tokens whose text was held back go along."""
+        ids, sequence.unsent_ids = sequence.unsent_ids, []
+        self._events.append(TextDelta(sequence.job.job_id, sequence.index, text, ids, sequence.num_tokens))
+
+    def rest(self, sequence: Sequence, text: str) -> None:
+        """An answer's last text. A token without text, such as the one that ends it, counts too."""
+        if text or sequence.unsent_ids:
+            self.text(sequence, text)
+
+    def end_choice(self, sequence: Sequence, reason: str) -> None:
+        self._events.append(ChoiceFinished(sequence.job.job_id, sequence.index, reason))
+
+    def end(self, job: Job, reason: str, ended: list[int]) -> None:
+        self._events.append(Finished(job.job_id, reason, job.usage, ended))
+
+    def fail(self, job: Job, message: str) -> None:
+        self._events.append(Failed(job.job_id, "engine_failed", message, None, job.usage))

@@ -1,0 +1,59 @@
+"""One forward over a step's batch."""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from workers.llm.attention import PagedAttention
+from workers.llm.batch import Batch
+from workers.llm.cache import LayerCache, LayerShape
+from workers.llm.layout import Layout
+
+
+class Runner:
+    """Owns the model and its cache; knows nothing of jobs."""
+
+    def __init__(self, model: PreTrainedModel, layers: dict[nn.Module, LayerShape]) -> None:
+        self._model = model
+        self._modules = list(layers)
+        self._shapes = list(layers.values())
+        self._attentions: list[PagedAttention] = []
+        self._can_slice = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._device = model.device
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of cache that one token takes."""
+        return sum(shape.num_bytes for shape in self._shapes)
+
+    def make_cache(self, num_blocks: int, block_tokens: int) -> None:
+        for module, shape in zip(self._modules, self._shapes, strict=True):
+            attention = PagedAttention(LayerCache(shape, num_blocks, block_tokens, self._device))
+            module.paged_attention = attention  # type: ignore[assignment]
+            self._attentions.append(attention)
+
+    def run(self, batch: Batch) -> Tensor:
+        """Compute the batch; return the logits `[S', V]` of the places to sample."""
+        layout = Layout(batch, self._shapes[0].dtype, self._device)
+        for attention in self._attentions:
+            attention.layout = layout
+        input_ids = torch.from_numpy(batch.input_ids).to(self._device)
+        positions = torch.from_numpy(batch.positions).to(self._device)
+        sampled = torch.from_numpy(batch.sampled).to(self._device)
+        arguments: dict[str, Any] = {"logits_to_keep": sampled} if self._can_slice else {}
+        output = self._model(
+            input_ids=input_ids.unsqueeze(0),
+            position_ids=positions.unsqueeze(0),
+            use_cache=False,
+            **arguments,
+        )
+        logits: Tensor = output.logits[0]
+        return logits if self._can_slice else logits.index_select(0, sampled)
+
+    def erase(self, blocks: list[int]) -> None:
+        """Forget what is in these blocks: what is no number must not reach their next owner."""
+        for attention in self._attentions:
+            attention.cache.erase(blocks)

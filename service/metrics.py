@@ -6,8 +6,9 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from service.catalogue import Catalogue
@@ -86,9 +87,10 @@ class Metrics(Collector):
         """Mean duration of the last streams that ended, seconds; 0 before the first has."""
         return sum(self._durations) / len(self._durations) if self._durations else 0.0
 
-    def text(self) -> bytes:
-        """The Prometheus text form."""
-        return generate_latest(self._registry)
+    def text(self, accept: str) -> tuple[bytes, str]:
+        """The Prometheus or OpenMetrics text that `Accept` names, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
 
     def summary(self) -> dict[str, Any]:
         """The JSON form."""

@@ -25,8 +25,8 @@ async def metrics(request: web.Request) -> web.Response:
     """JSON, or Prometheus text when `Accept` names it."""
     accept = request.headers.get("Accept", "")
     if "text/plain" in accept or "openmetrics" in accept:
-        body = request.app[METRICS].text()
-        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        body, content_type = request.app[METRICS].text(accept)
+        return web.Response(body=body, headers={"Content-Type": content_type})
     return web.json_response(request.app[METRICS].summary())
 
 

@@ -79,6 +79,7 @@ GATE = web.AppKey("GATE", Gate)
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Signal `on_response_prepare`: the request's id, and CORS on good and bad answers alike."""
+    response.headers["Server"] = "sluice"
     if request_id := request.get(REQUEST_ID):
         response.headers["X-Request-Id"] = request_id
     origin, allowed = request.headers.get("Origin"), request.app[SETTINGS].http.cors_origins

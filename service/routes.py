@@ -58,3 +58,6 @@ ROUTES = [
 def add_routes(app: web.Application) -> None:
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler)
+        # Load balancers ask with HEAD; for a stream there is no answer to it.
+        if route.method == "GET" and route.media == JSON:
+            app.router.add_route("HEAD", route.path, route.handler)

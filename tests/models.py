@@ -7,8 +7,6 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-FAMILIES = ("llama", "qwen3", "mistral", "gpt2", "gemma3_text")
-
 SPECIAL = ["<|end|>", "<|start|>"]
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -34,8 +32,13 @@ SHAPES: dict[str, dict[str, Any]] = {
     "qwen3": GATED | {"head_dim": 24},
     "mistral": GATED | {"sliding_window": 7},
     "gpt2": {"n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 512, "initializer_range": 0.2},
-    "gemma3_text": GATED | {"head_dim": 16, "sliding_window": 7, "sliding_window_pattern": 2},
+    "gemma3_text": GATED
+    | {"head_dim": 16, "sliding_window": 7, "sliding_window_pattern": 2}
+    # Tied, its scaled embeddings make every token repeat itself.
+    | {"tie_word_embeddings": False},
 }
+
+FAMILIES = tuple(SHAPES)
 
 
 def make_model(folder: Path, family: str, **overrides: Any) -> Path:

@@ -17,6 +17,7 @@ from workers.llm.probe import find_layers
 from workers.llm.runner import Runner
 from workers.llm.sampler import FAILED, Draw, sample
 from workers.llm.scheduler import Bounds, Chunk, Scheduler
+from workers.llm.selfcheck import CHUNKS, check_chunks
 from workers.llm.sequence import Job, Sequence
 from workers.messages import Accepted, Event, JobId, Limits, Stats, TextWork
 
@@ -37,6 +38,8 @@ class LlmEngine(Engine):
         with torch.inference_mode():
             self._runner = Runner(loaded.model, find_layers(loaded.model))
             self._allocator = self._make_cache(loaded)
+            if self._max_model_len(loaded) >= sum(CHUNKS):
+                check_chunks(loaded.model, self._runner, settings.block_tokens)
         max_model_len = self._max_model_len(loaded)
         self._eos_ids = loaded.eos_ids
         self._intake = Intake(name, loaded.tokenizer, loaded.vocab_size, max_model_len)

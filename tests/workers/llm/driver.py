@@ -1,0 +1,137 @@
+"""Drives an engine by hand and checks, event by event, what every engine promises."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from config.load import DEFAULT_FILE, Layers
+from config.settings import ModelSettings
+from workers.llm.engine import LlmEngine
+from workers.messages import (
+    Accepted,
+    ChoiceFinished,
+    Event,
+    Failed,
+    Finished,
+    Sampling,
+    Started,
+    TextDelta,
+    TextWork,
+    TokenPrompt,
+)
+
+GREEDY = Sampling(max_tokens=12, temperature=0.0, ignore_eos=True)
+
+
+def make_settings(path: Path | str, **overrides: Any) -> ModelSettings:
+    """The shipped defaults, with a cache that is small enough for a test."""
+    layers = Layers()
+    layers.lay_file(DEFAULT_FILE)
+    defaults = layers.build().model_defaults
+    return msgspec.structs.replace(defaults, **({"path": str(path), "cache_bytes": 1 << 22} | overrides))
+
+
+def change(sampling: Sampling, **values: Any) -> Sampling:
+    return msgspec.structs.replace(sampling, **values)
+
+
+class Answer:
+    def __init__(self) -> None:
+        self.text = ""
+        self.token_ids: list[int] = []
+        self.reason: str | None = None
+
+
+class Transcript:
+    """All that one job's events said so far."""
+
+    def __init__(self) -> None:
+        self.answers: dict[int, Answer] = {}
+        self.is_started = False
+        self.end: Finished | Failed | None = None
+
+    def hear(self, event: Event) -> None:
+        assert self.end is None, f"{event} after {self.end}"
+        match event:
+            case Started():
+                assert not self.is_started
+                self.is_started = True
+            case TextDelta(_, index, text, token_ids, num_tokens):
+                self._hear_text(index, text, token_ids, num_tokens)
+            case ChoiceFinished(_, index, reason):
+                self._end_choice(index, reason)
+            case Finished(_, reason, _, ended):
+                for index in ended:
+                    self._end_choice(index, reason)
+                self.end = event
+            case Failed():
+                self.end = event
+            case Accepted():
+                raise AssertionError(event)
+
+    def _hear_text(self, index: int, text: str, token_ids: list[int], num_tokens: int) -> None:
+        answer = self.answers.setdefault(index, Answer())
+        assert answer.reason is None
+        assert token_ids or text
+        answer.text += text
+        answer.token_ids += token_ids
+        assert num_tokens >= len(answer.token_ids)
+
+    def _end_choice(self, index: int, reason: str) -> None:
+        answer = self.answers.setdefault(index, Answer())
+        assert answer.reason is None
+        answer.reason = reason
+
+
+class Driver:
+    """One engine and the transcripts of its jobs."""
+
+    def __init__(self, path: Path | str, **settings: Any) -> None:
+        self.engine = LlmEngine("test", make_settings(path, **settings))
+        self.transcripts: dict[int, Transcript] = {}
+        self._ids = itertools.count(1)
+
+    def add(self, work: TextWork) -> int:
+        job_id = next(self._ids)
+        assert isinstance(self.engine.add(job_id, work), Accepted)
+        self.transcripts[job_id] = Transcript()
+        return job_id
+
+    def add_tokens(self, token_ids: list[int], sampling: Sampling = GREEDY, **work: Any) -> int:
+        return self.add(TextWork([TokenPrompt(token_ids)], sampling, **work))
+
+    def step(self) -> list[Event]:
+        events = self.engine.step()
+        deltas = [(e.job_id, e.index) for e in events if isinstance(e, TextDelta)]
+        assert len(deltas) == len(set(deltas)), "two deltas of a choice in a step"
+        for event in events:
+            self.transcripts[event.job_id].hear(event)
+        return events
+
+    def run(self) -> None:
+        """To the end of all that is not paused; then nothing may be left of it."""
+        while self.engine.has_work():
+            self.step()
+        if not self.engine.stats().num_paused:
+            self.check_idle()
+
+    def check_idle(self) -> None:
+        assert self.engine.job_ids() == []
+        stats = self.engine.stats()
+        assert (stats.num_running, stats.num_waiting, stats.num_paused) == (0, 0, 0)
+        assert stats.cache_usage == 0
+        assert all(transcript.end is not None for transcript in self.transcripts.values())
+
+    def answer(self, job_id: int, index: int = 0) -> Answer:
+        return self.transcripts[job_id].answers[index]
+
+    def token_ids(self, job_id: int, index: int = 0) -> list[int]:
+        return self.answer(job_id, index).token_ids
+
+    def generate(self, token_ids: list[int], sampling: Sampling = GREEDY, **work: Any) -> Answer:
+        """One prompt, alone, to its end."""
+        job_id = self.add_tokens(token_ids, sampling, **work)
+        self.run()
+        return self.answer(job_id)

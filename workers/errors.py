@@ -3,7 +3,7 @@
     LoadError                   a model that cannot be loaded; the worker leaves with this one line
     JobError                    raised where a job fails; carries its code across the process boundary
     └── code                    status  retryable  when
-        ├── bad_params          422     no         a value that only the model can judge is wrong
+        ├── bad_params          400     no         a value that only the model can judge is wrong
         ├── context_length_exceeded  400  no       prompt (and answer) do not fit the model
         ├── engine_overloaded   503     yes        the engine's waiting queue is full
         ├── engine_failed       500     yes        a step raised; the worker is replaced
@@ -25,7 +25,7 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[str, Kind] = {
-    "bad_params": Kind(422, False),
+    "bad_params": Kind(400, False),
     "context_length_exceeded": Kind(400, False),
     "engine_overloaded": Kind(503, True),
     "engine_failed": Kind(500, True),

@@ -142,11 +142,21 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def _max_model_len(config: PreTrainedConfig, settings: ModelSettings) -> int:
-    limit = getattr(config.get_text_config(), "max_position_embeddings", None) or 0
+    limit = _num_positions(config)
     if limit and settings.max_model_len > limit:
         message = f"max_model_len {settings.max_model_len} > {limit}"
         raise LoadError(f'{message} (limit of model "{settings.path}")')
-    return settings.max_model_len or int(limit)
+    return settings.max_model_len or limit
+
+
+def _num_positions(config: PreTrainedConfig) -> int:
+    text = config.get_text_config()
+    limit = int(getattr(text, "max_position_embeddings", None) or 0)
+    rope = getattr(text, "rope_parameters", None) or {}
+    if rope.get("rope_type") == "longrope":
+        # Past this length transformers turns the whole batch by other angles, the short sequences too.
+        limit = min(limit, int(rope.get("original_max_position_embeddings") or limit))
+    return limit
 
 
 def _eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

@@ -42,17 +42,18 @@ AttentionInterface.register(PROBE, _probe)
 def find_layers(model: PreTrainedModel) -> dict[nn.Module, LayerShape]:
     """The attention modules in the order of `modules()`; from now on they call the paged attention.
 
-    Raises LoadError for a model that does not hand all its attention to transformers' interface, or
-    keeps anything else from token to token.
+    Raises LoadError for a model that does not hand all its attention to transformers' interface.
     """
     name = type(model).__name__
+    if "chunked_attention" in (getattr(model.config.get_text_config(), "layer_types", None) or []):
+        raise LoadError(f"{name} is not supported: its layers use chunked_attention")
     try:
         model.set_attn_implementation(PROBE)
         token = torch.zeros(1, 1, dtype=torch.long, device=model.device)
         model(input_ids=token, position_ids=token, use_cache=False)
         model.set_attn_implementation(PAGED)
-    except LoadError as error:
-        raise LoadError(f"{name} is not supported: {error}") from error
+    except Exception as error:
+        raise LoadError(f"{name} is not supported: {' '.join(str(error).split())}") from error
     layers = {
         m: shape for m in model.modules() if isinstance(shape := getattr(m, "layer_shape", None), LayerShape)
     }

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer
-from transformers import BertConfig, BertModel, MambaConfig, MambaForCausalLM
+from transformers import (
+    BertConfig,
+    BertModel,
+    Llama4ForCausalLM,
+    Llama4TextConfig,
+    MambaConfig,
+    MambaForCausalLM,
+)
 
 from tests.models import make_model, make_tokenizer
 from tests.workers.llm.driver import make_settings
@@ -101,6 +108,22 @@ def test_state_beside_the_cache(llama: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_limits_of_the_model(llama: Path) -> None:
     assert "max_model_len 513 > 512" in refusal(llama, max_model_len=513)
     assert "cache_bytes 10 <" in refusal(llama, cache_bytes=10)
+
+
+def test_longrope_ends_where_its_angles_change(tmp_path: Path) -> None:
+    factors = [1.0] * 8
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": factors, "long_factor": factors}
+    folder = make_model(tmp_path, "llama", rope_parameters=rope | {"original_max_position_embeddings": 64})
+    assert LlmEngine("test", make_settings(folder)).limits.max_model_len == 64
+
+
+def test_chunked_attention(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "num_key_value_heads": 1}
+    experts = {"num_local_experts": 1, "intermediate_size": 8, "intermediate_size_mlp": 8}
+    config = Llama4TextConfig(vocab_size=400, head_dim=8, pad_token_id=0, **sizes, **experts)
+    Llama4ForCausalLM(config).save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    assert "chunked_attention" in refusal(tmp_path)
 
 
 def test_devices(llama: Path) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 
 MICROSECONDS = 1_000_000
 
@@ -23,7 +24,9 @@ class Notifier:
     def send(self, **states: str) -> None:
         if self._address:
             text = "\n".join(f"{name}={value}" for name, value in states.items())
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            # Whoever should hear it may be gone or busy; neither may end or stall the streams.
+            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.setblocking(False)
                 sender.connect(self._address)
                 sender.sendall(text.encode())
 

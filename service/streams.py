@@ -255,16 +255,17 @@ class Stream:
             reader.check_stall()
 
     def _trim(self) -> None:
-        """Drop the oldest entries that all readers have; past `max_log_bytes`, also unread ones.
+        """Drop the oldest entries that all readers have; past `max_log_bytes`, those that any has.
 
-        Half the kept size at a time: cutting a list's head for each event would be quadratic.
+        What nobody has read stays: the job is paused for it, and what comes until the worker hears
+        of that was already under way. Half the kept size at a time: cutting a list's head for each
+        event would be quadratic.
         """
         excess_end = self.num_bytes - self._keep_bytes
         place = bisect_right(self._entries, excess_end, key=lambda entry: entry.end_bytes)
-        if not self._readers or self.log_bytes <= self.settings.max_log_bytes:
-            read = min((reader.position for reader in self._readers), default=0)
-            place = min(place, max(0, read + 1 - self.first_seq))
-        self._trim_to(place)
+        positions = [reader.position for reader in self._readers] or [0]
+        read = min(positions) if self.log_bytes <= self.settings.max_log_bytes else max(positions)
+        self._trim_to(min(place, max(0, read + 1 - self.first_seq)))
 
     def _trim_to(self, place: int) -> None:
         if place:

@@ -35,7 +35,12 @@ class Nginx:
         (folder / "nginx.conf").write_text(self._main_config())
 
     def _main_config(self) -> str:
-        lines = ["daemon off;", f"pid {self._folder}/nginx.pid;", "worker_processes 1;"]
+        lines = [
+            "daemon off;",
+            f"error_log {self._folder}/error.log info;",
+            f"pid {self._folder}/nginx.pid;",
+            "worker_processes 1;",
+        ]
         if os.geteuid() == 0:
             # The test's folder is root's own; nginx would give its worker to www-data.
             lines.append("user root;")
@@ -46,7 +51,7 @@ class Nginx:
 
     def __enter__(self) -> Self:
         log = self._folder / "error.log"
-        command = [self._program, "-p", self._folder, "-e", log, "-c", self._folder / "nginx.conf"]
+        command = [self._program, "-p", f"{self._folder}", "-e", f"{log}", "-c", f"{self._folder}/nginx.conf"]
         self.process = subprocess.Popen(command)
         try:
             wait_for(self._answers, explain=lambda: log.read_text() if log.exists() else "no log")

@@ -37,7 +37,7 @@ def paced_nginx(tmp_path_factory: pytest.TempPathFactory, paced_service: Service
 
 
 def is_idle(service: ServiceProcess) -> bool:
-    return service.metrics()["active_streams"] == 0
+    return not service.metrics()["active_streams"]
 
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/x-ndjson", "text/plain"])
@@ -67,7 +67,7 @@ def test_client_that_leaves_cancels_the_job(nginx: Nginx, echo_service: ServiceP
         assert "content" in next(lines)
         assert echo_service.metrics()["active_streams"] == 1
         ended = echo_service.metrics()["ended"].get("client_gone", 0)
-    wait_for(lambda: is_idle(echo_service))
+    wait_for(lambda: is_idle(echo_service), explain=echo_service.metrics)
     assert echo_service.metrics()["ended"]["client_gone"] == ended + 1
 
 
@@ -79,8 +79,8 @@ def test_client_that_reads_nothing_pauses_the_job(nginx: Nginx, echo_service: Se
     )
     with closing(socket.create_connection(("127.0.0.1", urlsplit(nginx.url).port))) as client:
         client.sendall(f"{head}{len(body)}\r\n\r\n{body}".encode())
-        wait_for(lambda: echo_service.metrics()["paused_streams"] == 1)
-    wait_for(lambda: is_idle(echo_service))
+        wait_for(lambda: echo_service.metrics()["paused_streams"] == 1, explain=echo_service.metrics)
+    wait_for(lambda: is_idle(echo_service), explain=echo_service.metrics)
 
 
 async def test_websockets_pass(nginx: Nginx) -> None:

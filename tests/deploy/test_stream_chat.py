@@ -15,7 +15,7 @@ FIGURES = r"(\d+) tokens, first after \d+\.\d{3} s, [\d.]+ tokens/s"
 
 
 def start(url: str, *arguments: str) -> subprocess.Popen[str]:
-    command = [SCRIPT, "--url", url, *arguments]
+    command = [str(SCRIPT), "--url", url, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Self
@@ -96,7 +96,7 @@ def test_unit_is_valid(tmp_path: Path) -> None:
 
 
 def test_unit_is_hardened() -> None:
-    command = [need("systemd-analyze"), "security", "--offline=yes", f"--threshold={MAX_EXPOSURE}", UNIT]
+    command = [need("systemd-analyze"), "security", "--offline=yes", f"--threshold={MAX_EXPOSURE}", str(UNIT)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -169,3 +169,13 @@ def test_stream_that_outlasts_the_drain_ends_as_drained(
             text = "\n".join(lines)
     assert 0 < text.count("event: token") < 1200
     assert '"finish_reason":"drained"' in text
+
+
+def test_lost_notify_socket_changes_nothing(tmp_path: Path, paced_config: str) -> None:
+    with ExitStack() as stack:
+        notify = NotifySocket()
+        with notify:
+            service = stack.enter_context(service_under(notify, tmp_path, "--config", paced_config))
+            notify.wait_for("READY")
+        with tick(service, 20) as answer:
+            assert answer.read().count(b"event: token") == 20

@@ -28,7 +28,7 @@ class Batch:
     `input_ids [T]`, `positions [T]`, `slots [T]` where the tokens' keys and values go, `starts [S]` and
     `ends [S]` the positions of each chunk's first token and past its last, `offsets [S + 1]` of the
     chunks in the packed tokens, `block_tables [S, B]` padded with each chunk's own first block, and
-    `sampled [S']` the packed places whose next token is to be sampled.
+    `sampled [S']` the packed places whose next token is to be sampled, for `sampled_sequences`.
     """
 
     def __init__(self, chunks: list[Chunk], block_tokens: int) -> None:
@@ -47,7 +47,7 @@ class Batch:
         self.slots: Ints = blocks * block_tokens + self.positions % block_tokens
         is_complete = self.ends == np.array([len(sequence.token_ids) for sequence in sequences])
         self.sampled: Ints = self.offsets[1:][is_complete] - 1
-        self.samplers = [sequences[row] for row in np.flatnonzero(is_complete)]
+        self.sampled_sequences = [sequences[row] for row in np.flatnonzero(is_complete)]
 
     def groups(self) -> Iterator[Rows]:
         """The chunks as few runs of like size; all decodes of like context are one."""

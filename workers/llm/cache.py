@@ -27,6 +27,10 @@ class LayerCache:
         self._keys = torch.zeros(*size, shape.key_size, dtype=shape.dtype, device=device)
         self._values = torch.zeros(*size, shape.value_size, dtype=shape.dtype, device=device)
 
+    @property
+    def num_bytes(self) -> int:
+        return self._keys.nbytes + self._values.nbytes
+
     def write(self, slots: Tensor, keys: Tensor, values: Tensor) -> None:
         """Put `keys` and `values` `[T, H, D]` at `slots [T]`: `block_tokens` of a block before the next's."""
         self._keys.flatten(0, 1).index_copy_(0, slots, keys)

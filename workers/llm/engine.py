@@ -6,20 +6,14 @@ import torch
 
 from config.settings import ModelSettings
 from workers.engine import Engine
-from workers.errors import JobError, LoadError
-from workers.llm import memory
+from workers.errors import JobError
 from workers.llm.batch import Batch
-from workers.llm.blocks import BlockAllocator
-from workers.llm.intake import Intake
-from workers.llm.load import LoadedModel, load
 from workers.llm.outbox import Outbox
-from workers.llm.probe import find_layers
-from workers.llm.runner import Runner
 from workers.llm.sampler import FAILED, Draw, sample
-from workers.llm.scheduler import Bounds, Chunk, Scheduler
-from workers.llm.selfcheck import CHUNKS, check_chunks
+from workers.llm.scheduler import Chunk
 from workers.llm.sequence import Job, Sequence
-from workers.messages import Accepted, Event, JobId, Limits, Stats, TextWork
+from workers.llm.start import start
+from workers.messages import Accepted, Event, JobId, Stats, TextWork
 
 log = logging.getLogger(__name__)
 
@@ -33,25 +27,10 @@ class LlmEngine(Engine):
 
     def __init__(self, name: str, settings: ModelSettings) -> None:
         self._name = name
-        self._settings = settings
-        loaded = load(settings)
-        with torch.inference_mode():
-            self._runner = Runner(loaded.model, find_layers(loaded.model))
-            self._allocator = self._make_cache(loaded)
-            if self._max_model_len(loaded) >= sum(CHUNKS):
-                check_chunks(loaded.model, self._runner, settings.block_tokens)
-        max_model_len = self._max_model_len(loaded)
-        self._eos_ids = loaded.eos_ids
-        self._intake = Intake(name, loaded.tokenizer, loaded.vocab_size, max_model_len)
-        bounds = Bounds(settings.max_num_seqs, settings.max_batched_tokens, settings.block_tokens)
-        self._scheduler = Scheduler(self._allocator, bounds)
-        self.limits = Limits(
-            max_model_len,
-            settings.max_num_seqs,
-            loaded.vocab_size,
-            self._intake.has_chat_template,
-            loaded.description,
-        )
+        self._max_waiting = settings.max_waiting
+        self._block_tokens = settings.block_tokens
+        parts = start(name, settings)
+        self._runner, self._allocator, self._scheduler, self._intake, self.limits, self._eos_ids = parts
         self._jobs: dict[JobId, Job] = {}
         self._complete: list[Job] = []  # complete on arrival: ended by the next step
         self._cancelled: dict[JobId, Job] = {}
@@ -60,7 +39,7 @@ class LlmEngine(Engine):
 
     def add(self, job_id: JobId, work: TextWork) -> Event:
         num_waiting = sum(not job.is_started for job in self._jobs.values())
-        if num_waiting >= self._settings.max_waiting:
+        if num_waiting >= self._max_waiting:
             message = f'{num_waiting} jobs wait for model "{self._name}" (max_waiting)'
             raise JobError("engine_overloaded", message)
         job = self._intake.make(job_id, work)
@@ -95,7 +74,7 @@ class LlmEngine(Engine):
         chunks = self._scheduler.schedule()
         if chunks:
             self._start(chunks)
-            self._advance(Batch(chunks, self._settings.block_tokens))
+            self._advance(Batch(chunks, self._block_tokens))
         return self._outbox.take()
 
     def job_ids(self) -> list[JobId]:
@@ -112,28 +91,6 @@ class LlmEngine(Engine):
             queues.num_preemptions,
             self._allocator.usage,
         )
-
-    def _make_cache(self, loaded: LoadedModel) -> BlockAllocator:
-        settings, block_bytes = self._settings, self._runner.token_bytes * self._settings.block_tokens
-        num_bytes = settings.cache_bytes or memory.cache_bytes(loaded.model.device)
-        num_blocks = num_bytes // block_bytes
-        if loaded.max_model_len:
-            # More than all sequences at full length can never be used.
-            num_longest = -(-loaded.max_model_len // settings.block_tokens)
-            num_blocks = min(num_blocks, settings.max_num_seqs * num_longest)
-        if not num_blocks:
-            raise LoadError(
-                f"cache_bytes {num_bytes} < {block_bytes}, the bytes of one block of {self._name}"
-            )
-        self._runner.make_cache(num_blocks, settings.block_tokens)
-        cache = {"blocks": num_blocks, "bytes": num_blocks * block_bytes}
-        log.info("cache made", extra={"model": self._name, **cache})
-        return BlockAllocator(num_blocks)
-
-    def _max_model_len(self, loaded: LoadedModel) -> int:
-        """What the model can take, or what the cache can hold where that is less."""
-        num_cached = self._allocator.num_blocks * self._settings.block_tokens
-        return min(loaded.max_model_len or num_cached, num_cached)
 
     def _set_paused(self, job_id: JobId, is_paused: bool) -> None:
         job = self._jobs.get(job_id)
@@ -155,10 +112,10 @@ class LlmEngine(Engine):
         logits = self._runner.run(batch)
         for chunk in batch.chunks:
             chunk.sequence.num_cached_tokens += chunk.num_tokens
-        if not batch.samplers:
+        if not batch.sampled_sequences:
             return
-        draws = [Draw(s.job.sampling, s.seed, s.num_tokens) for s in batch.samplers]
-        for sequence, token_id in zip(batch.samplers, sample(logits, draws), strict=True):
+        draws = [Draw(s.job.sampling, s.seed, s.num_tokens) for s in batch.sampled_sequences]
+        for sequence, token_id in zip(batch.sampled_sequences, sample(logits, draws), strict=True):
             if sequence.job.job_id in self._jobs:
                 self._take(sequence, token_id)
 

@@ -58,10 +58,10 @@ class Intake:
     def _encode(self, prompt: Prompt) -> EncodedPrompt:
         token_ids = self._encoder.encode(prompt)
         if len(token_ids) >= self._max_model_len:
-            message = f"prompt has {len(token_ids)} tokens, and one must be left for the answer"
+            what = f"prompt has {len(token_ids)} tokens; with one for the answer that is {len(token_ids) + 1}"
             limit = f'{self._max_model_len} (limit of model "{self._model_name}")'
             param = "messages" if isinstance(prompt, ChatPrompt) else "prompt"
-            raise JobError("context_length_exceeded", f"{message}: limit {limit}", param)
+            raise JobError("context_length_exceeded", f"{what} > {limit}", param)
         context = [] if isinstance(prompt, ChatPrompt) else token_ids[-NUM_CONTEXT_TOKENS:]
         return EncodedPrompt(token_ids, context)
 

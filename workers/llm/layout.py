@@ -71,13 +71,13 @@ class Layout:
 
     def _mask(self, starts: Ints, ends: Ints, firsts: Ints, window: int | None) -> Tensor | None:
         num_queries, num_keys = int((ends - starts).max()), int((ends - firsts).max())
+        if num_queries == 1 and (ends - firsts).min() == num_keys and num_keys <= (window or num_keys):
+            return None
         queries = self._on_device(np.minimum(starts[:, None] + np.arange(num_queries), ends[:, None] - 1))
         keys = self._on_device(firsts[:, None] + np.arange(num_keys))
         is_hidden = keys[:, None, :] > queries[:, :, None]
         if window is not None:
             is_hidden |= keys[:, None, :] <= queries[:, :, None] - window
-        if num_queries == 1 and not is_hidden.any():
-            return None
         mask = torch.zeros(is_hidden.shape, dtype=self._dtype, device=self._device)
         return mask.masked_fill_(is_hidden, float("-inf")).unsqueeze(1)
 

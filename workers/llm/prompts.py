@@ -1,6 +1,5 @@
 """Prompts → token ids."""
 
-import jinja2
 from transformers import PreTrainedTokenizerBase
 
 from workers.errors import JobError
@@ -37,7 +36,8 @@ class PromptEncoder:
         messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
         try:
             text = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
+        except Exception as error:
+            # A template is a program of the model's maker: it may raise anything, and no worker dies of it.
             message = f'the chat template of model "{self._model_name}" refuses the messages: {error}'
             raise JobError("bad_params", message, "messages") from error
         return list(self._tokenizer.encode(text, add_special_tokens=False))

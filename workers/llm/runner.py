@@ -29,6 +29,11 @@ class Runner:
         """Bytes of cache that one token takes."""
         return sum(shape.num_bytes for shape in self._shapes)
 
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of the whole cache."""
+        return sum(attention.cache.num_bytes for attention in self._attentions)
+
     def make_cache(self, num_blocks: int, block_tokens: int) -> None:
         for module, shape in zip(self._modules, self._shapes, strict=True):
             attention = PagedAttention(LayerCache(shape, num_blocks, block_tokens, self._device))

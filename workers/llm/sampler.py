@@ -74,7 +74,7 @@ def _top_thresholds(scores: Tensor, weights: Tensor, top: Tensor, samplings: lis
     """By top_k and top_p, from the best scores `top [R, K]` in falling order."""
     num_candidates = top.shape[1]
     is_limited = _column([0 < s.top_k < scores.shape[1] for s in samplings], scores).bool()
-    places = [min(s.top_k or num_candidates, num_candidates) - 1 for s in samplings]
+    places = [min(s.top_k if s.top_k > 0 else num_candidates, num_candidates) - 1 for s in samplings]
     by_k = top.gather(1, torch.tensor(places, device=top.device).unsqueeze(1))
     by_k = by_k.masked_fill(~is_limited, float("-inf"))
     top_weights = top.exp().mul_(top >= by_k)

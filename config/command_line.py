@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,17 @@ def finish(layers: Layers) -> Settings:
     settings = layers.build()
     if not settings.models:
         raise ConfigError("models: none is configured; at least one is needed")
-    if settings.streams.low_unread_bytes >= settings.streams.max_unread_bytes:
-        low, high = settings.streams.low_unread_bytes, settings.streams.max_unread_bytes
-        raise ConfigError(
-            f"streams.low_unread_bytes = {low}: must be below streams.max_unread_bytes = {high}"
-        )
+    _check_order(settings)
     return _with_secrets(settings)
+
+
+def _check_order(settings: Settings) -> None:
+    """A stream's bounds build on each other."""
+    names = ("low_unread_bytes", "max_unread_bytes", "max_log_bytes")
+    for low, high in pairwise(names):
+        low_value, high_value = getattr(settings.streams, low), getattr(settings.streams, high)
+        if low_value >= high_value:
+            raise ConfigError(f"streams.{low} = {low_value}: must be below streams.{high} = {high_value}")
 
 
 def describe(layers: Layers) -> str:

@@ -38,6 +38,11 @@ class Job(Struct, kw_only=True):
         if self.keeps_text:
             self.texts.append(delta.text)
 
+    def release(self) -> None:
+        """Free what only a running job needs: prompts may be large, and its stream is kept a while."""
+        self.work = structs.replace(self.work, prompts=[], generated=[])
+        self.generated, self.texts = [], []
+
     def rest(self, done: set[int]) -> TextWork:
         """The work that is left, for another worker."""
         return structs.replace(self.work, generated=self.generated, done=sorted(done))

@@ -176,6 +176,7 @@ class Stream:
         self._timers.clear()
         for tell in self.on_end:
             tell(self)
+        self.job.release()
 
     # Readers
 

@@ -17,6 +17,7 @@ SUPERVISOR = web.AppKey("SUPERVISOR", Supervisor)
 TURN = web.AppKey("TURN", Turn)
 SESSIONS = web.AppKey("SESSIONS", Sessions)
 METRICS = web.AppKey("METRICS", Metrics)
+ROUTE_TABLE = web.AppKey("ROUTE_TABLE", list)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
 CALLER = web.RequestKey("CALLER", str)

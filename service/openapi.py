@@ -62,7 +62,7 @@ def _operation(route: "Route", schema_of: dict[Any, Any], components: dict[str, 
     }
     operation: dict[str, Any] = {
         "summary": summary,
-        "operationId": f"{route.method.lower()}{re.sub(r'[^a-zA-Z0-9]+', '_', route.path)}",
+        "operationId": f"{route.method.lower()}{re.sub(r'[^a-zA-Z0-9-]+', '_', route.path)}",
         "parameters": [
             _parameter(name, "path", {"type": "string"}, True) for name in PLACE.findall(route.path)
         ],

@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from service.handlers import openai, operations, sockets, streams, text
+from service.keys import ROUTE_TABLE
 from service.params.native import ChatParams, GenerateParams, PromptParams, SafeParams
 from service.params.openai import ChatCompletionParams, CompletionParams
 
@@ -56,6 +57,7 @@ ROUTES = [
 
 
 def add_routes(app: web.Application) -> None:
+    app[ROUTE_TABLE] = ROUTES
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler)
         # Load balancers ask with HEAD; for a stream there is no answer to it.

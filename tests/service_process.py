@@ -6,19 +6,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import psutil
 
 ROOT = Path(__file__).parent.parent
 START_TIMEOUT_S = 120.0
+REQUEST_TIMEOUT_S = 30.0
 POLL_S = 0.02
 
 
 class ServiceProcess:
-    """Runs the service on a free port of 127.0.0.1, its log in `folder`. Use as a context manager."""
+    """Runs the service on a free port of 127.0.0.1, its log in `folder`. Use as a context manager.
+
+    `http` is a client of it, for requests one after another.
+    """
 
     def __init__(self, folder: Path, *flags: str, env: Mapping[str, str] | None = None) -> None:
         self.log_path = folder / "service.log"
@@ -34,6 +39,7 @@ class ServiceProcess:
                 self._command, cwd=ROOT, env=self._env, stdout=subprocess.PIPE, stderr=log
             )
         self.url = self.wait_for_log("listening")["url"]
+        self.http = httpx.Client(base_url=self.url, timeout=REQUEST_TIMEOUT_S)
         if wait_ready:
             self.wait_ready()
         return self
@@ -46,8 +52,13 @@ class ServiceProcess:
 
     def stop(self, number: int = signal.SIGTERM, timeout_s: float = 40.0) -> int:
         """Signal the service, wait for its end and return its exit status."""
+        self.http.close()
         if self.process.poll() is None:
             self.process.send_signal(number)
+        return self.wait_end(timeout_s)
+
+    def wait_end(self, timeout_s: float = 40.0) -> int:
+        """Wait for the end of a service that has been told to leave; return its exit status."""
         try:
             self.process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
@@ -75,14 +86,41 @@ class ServiceProcess:
         return wait_for(find, timeout_s, lambda: f"no {message!r} in the log:\n{self.log_path.read_text()}")
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        wait_for(lambda: httpx.get(f"{self.url}/readyz").status_code == 200, timeout_s, self.log_path.read_text)
+        wait_for(lambda: self.http.get("/readyz").status_code == 200, timeout_s, self.log_path.read_text)
 
-    def metrics(self) -> dict[str, Any]:
-        metrics: dict[str, Any] = httpx.get(f"{self.url}/metrics").json()
+    def metrics(self, key: str | None = None) -> dict[str, Any]:
+        answer = self.http.get("/metrics", headers=bearer(key))
+        metrics: dict[str, Any] = answer.raise_for_status().json()
         return metrics
 
-    def worker_pids(self) -> Sequence[int]:
-        return [worker["pid"] for worker in self.metrics()["workers"]]
+    def wait_for_metrics(self, condition: Callable[[dict[str, Any]], Any], key: str | None = None) -> Any:
+        """Wait until `condition(metrics)` is truthy and return what it returned."""
+        return wait_for(lambda: condition(self.metrics(key)), explain=lambda: self.metrics(key))
+
+    def wait_idle(self, key: str | None = None) -> None:
+        """Wait until no stream is open and no worker has a job."""
+        self.wait_for_metrics(
+            lambda m: not (m["active_streams"] or any(worker["jobs"] for worker in m["workers"])), key
+        )
+
+    def check_serves(self, key: str | None = None) -> None:
+        """Nothing is left running, and one more request is served."""
+        self.wait_idle(key)
+        answer = self.http.post("/stream_text", json={"prompt": "still here"}, headers=bearer(key))
+        assert answer.status_code == 200, answer.text
+        assert '"done":true' in answer.text
+
+    def worker_pids(self, key: str | None = None) -> Sequence[int]:
+        return [worker["pid"] for worker in self.metrics(key)["workers"]]
+
+    def children(self) -> list[psutil.Process]:
+        """All processes that the service has started, and theirs."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+def bearer(key: str | None) -> dict[str, str]:
+    """The headers of a caller; none for anyone."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def wait_for(condition: Any, timeout_s: float = 20.0, explain: Any = lambda: "") -> Any:

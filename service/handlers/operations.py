@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from service.keys import METRICS, SUPERVISOR
+from service.keys import METRICS, ROUTE_TABLE, SUPERVISOR
 from service.openapi import describe
 
 
@@ -30,8 +30,7 @@ async def metrics(request: web.Request) -> web.Response:
     return web.json_response(request.app[METRICS].summary())
 
 
-async def openapi(_request: web.Request) -> web.Response:
+async def openapi(request: web.Request) -> web.Response:
     """Every HTTP route."""
-    from service.routes import ROUTES
-
-    return web.json_response(describe(ROUTES))
+    routes = request.app[ROUTE_TABLE]
+    return web.json_response(describe(routes))

@@ -65,8 +65,8 @@ class Layout:
         first_blocks = np.zeros_like(starts) if window is None else np.maximum(starts - window + 1, 0) // size
         last_blocks = (ends - 1) // size
         columns = first_blocks[:, None] + np.arange((last_blocks - first_blocks).max() + 1)
-        # Past a row's end its own last block stands in: another sequence's may hold what is no number.
-        columns = np.minimum(columns, last_blocks[:, None])
+        # Past a row's end its table is padded with its own: another sequence's may hold what is no number.
+        columns = np.minimum(columns, self._batch.block_tables.shape[1] - 1)
         return np.take_along_axis(self._batch.block_tables[part], columns, 1), first_blocks * size
 
     def _mask(self, starts: Ints, ends: Ints, firsts: Ints, window: int | None) -> Tensor | None:

@@ -173,6 +173,20 @@ def test_a_paused_job_gives_its_memory_to_who_needs_it(llama: Path) -> None:
     assert driver.token_ids(paused) == expected
 
 
+def test_a_decode_takes_its_block_from_a_paused_job(llama: Path) -> None:
+    driver = Driver(llama, block_tokens=4, cache_bytes=blocks(Driver(llama), 48))
+    paused = driver.add_tokens(PROMPT, RANDOM)
+    for _ in range(5):
+        driver.step()
+    driver.engine.pause(paused)
+    driver.add_tokens(PROMPT, RANDOM)
+    driver.run()
+    stats = driver.engine.stats()
+    assert (stats.num_preemptions, stats.cache_usage) == (1, 0)
+    driver.engine.resume(paused)
+    driver.run()
+
+
 def test_cancel_frees_all_memory_at_once(driver: Driver) -> None:
     job_ids = [driver.add_tokens(PROMPT * 3, RANDOM, n=2) for _ in range(3)]
     driver.step()
@@ -268,25 +282,28 @@ def test_overloaded(llama: Path) -> None:
     driver.generate(PROMPT)
 
 
-def test_no_numbers_fail_one_job_only(driver: Driver) -> None:
+def test_no_numbers_fail_one_job_only(llama: Path) -> None:
     """And what it leaves in the cache hurts nobody."""
-    expected = driver.generate(PROMPT, RANDOM).token_ids
-    bad, good = driver.add_tokens(PROMPT[::-1], RANDOM, n=2), driver.add_tokens(PROMPT, RANDOM)
+    prompts = [PROMPT, PROMPT[:5], PROMPT[:3], PROMPT * 2]
+    expected = [Driver(llama).generate(prompt, RANDOM).token_ids for prompt in prompts]
+    driver = Driver(llama, block_tokens=8)
+    bad, good = driver.add_tokens(PROMPT * 3, RANDOM, n=2), driver.add_tokens(PROMPT, RANDOM)
     driver.step()
-    sequence = driver.engine._jobs[bad].sequences[1]
+    blocks_of_one = driver.engine._jobs[bad].sequences[0].block_table
+    assert 0 in blocks_of_one
     with torch.inference_mode():
         for attention in driver.engine._runner._attentions:
-            attention.cache._keys[sequence.block_table] = torch.nan
-            attention.cache._values[sequence.block_table] = torch.nan
+            attention.cache._keys[blocks_of_one] = torch.nan
+            attention.cache._values[blocks_of_one] = torch.nan
     driver.step()
     end = driver.transcripts[bad].end
     assert isinstance(end, Failed)
     assert end.code == "engine_failed"
     driver.run()
-    assert driver.token_ids(good) == expected
-    again = [driver.add_tokens(PROMPT, RANDOM) for _ in range(5)]
+    assert driver.token_ids(good) == expected[0]
+    again = [driver.add_tokens(prompt, RANDOM) for prompt in prompts]
     driver.run()
-    assert all(driver.token_ids(job_id) == expected for job_id in again)
+    assert [driver.token_ids(job_id) for job_id in again] == expected
 
 
 ACTIONS = st.lists(

@@ -91,9 +91,8 @@ def _show(value: Any) -> str:
 
 def _lay_flags(layers: Layers, flags: argparse.Namespace) -> None:
     if flags.model is not None:
-        name = Path(flags.model).name if flags.model != "embedded" else "tiny"
         layers.drop_models()
-        layers.lay(("models", name, "path"), flags.model, "flag --model")
+        layers.lay(("models", _model_name(flags.model), "path"), flags.model, "flag --model")
     for name, (key, _) in FLAGS.items():
         if getattr(flags, name) is not None:
             layers.lay_text(key, getattr(flags, name), f"flag --{name}")
@@ -102,6 +101,13 @@ def _lay_flags(layers: Layers, flags: argparse.Namespace) -> None:
             _lay_on_models(layers, name, getattr(flags, name))
     for assignment in flags.set:
         _lay_assignment(layers, assignment)
+
+
+def _model_name(path: str) -> str:
+    """What clients call it: the last part of a hub id, or of a folder, also one written as `.`."""
+    if path == "embedded":
+        return "tiny"
+    return Path(path).resolve().name if Path(path).is_dir() else Path(path).name
 
 
 def _lay_on_models(layers: Layers, field: str, text: str) -> None:

@@ -43,21 +43,24 @@ async def serve(settings: Settings) -> None:
         keepalive_timeout=75,
     )
     await runner.setup()
-    await web.SockSite(runner, listener, backlog=BACKLOG).start()
-    url = url_of(listener)
-    log.info("listening", extra={"url": url})
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, leaving.set)
-    tasks = [
-        asyncio.create_task(notifier.keep_watchdog()),
-        asyncio.create_task(_announce(app, notifier, url)),
-    ]
-    await leaving.wait()
-    notifier.send(STOPPING="1", STATUS="draining")
-    await _drain(app, settings, leaving)
-    for task in tasks:
-        task.cancel()
-    await runner.cleanup()
+    try:
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        url = url_of(listener)
+        log.info("listening", extra={"url": url})
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, leaving.set)
+        tasks = [
+            asyncio.create_task(notifier.keep_watchdog()),
+            asyncio.create_task(_announce(app, notifier, url)),
+        ]
+        await leaving.wait()
+        notifier.send(STOPPING="1", STATUS="draining")
+        await _drain(app, settings, leaving)
+        for task in tasks:
+            task.cancel()
+    finally:
+        # Whatever went wrong above: workers left alone would keep this process from ending.
+        await runner.cleanup()
     log.info("stopped")
 
 

@@ -10,10 +10,11 @@ from config.settings import Settings
 from service.catalogue import Catalogue
 from service.chat.sessions import Sessions
 from service.dispatcher import Dispatcher
-from service.keys import CATALOGUE, DISPATCHER, METRICS, SESSIONS, SETTINGS, SUPERVISOR, TURN
+from service.keys import CATALOGUE, DISPATCHER, METRICS, SESSIONS, SETTINGS, SOCKETS, SUPERVISOR, TURN
 from service.metrics import Metrics
 from service.middlewares import GATE, Gate, add_headers, answer_errors, authorise, identify
 from service.routes import ROUTES, add_routes
+from service.sockets import Sockets
 from service.supervisor import Supervisor
 from service.turn import Turn
 
@@ -27,20 +28,27 @@ def make_app(settings: Settings) -> web.Application:
         client_max_size=settings.http.max_body_bytes,
     )
     supervisor, catalogue = Supervisor(settings), Catalogue(settings.streams)
-    metrics = Metrics(catalogue, supervisor)
+    sockets = Sockets(settings.http.max_sockets, settings.http.max_message_bytes)
+    metrics = Metrics(catalogue, supervisor, sockets)
     app[SETTINGS] = settings
     app[SUPERVISOR] = supervisor
     app[CATALOGUE] = catalogue
     app[METRICS] = metrics
     app[TURN] = Turn()
     app[DISPATCHER] = Dispatcher(settings, supervisor, catalogue, metrics, app[TURN])
+    app[SOCKETS] = sockets
     app[SESSIONS] = Sessions(settings.chat)
     app[GATE] = Gate(settings.auth.keys, frozenset(route.path for route in ROUTES if route.is_open))
     app.on_response_prepare.append(add_headers)
+    app.on_shutdown.append(_close_sockets)
     app.cleanup_ctx.append(_workers)
     app.cleanup_ctx.append(_sweeping)
     add_routes(app)
     return app
+
+
+async def _close_sockets(app: web.Application) -> None:
+    await app[SOCKETS].close()
 
 
 async def _workers(app: web.Application) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ from service.catalogue import Catalogue
 from service.chat.sessions import Sessions
 from service.dispatcher import Dispatcher
 from service.metrics import Metrics
+from service.sockets import Sockets
 from service.supervisor import Supervisor
 from service.turn import Turn
 
@@ -15,6 +16,7 @@ CATALOGUE = web.AppKey("CATALOGUE", Catalogue)
 DISPATCHER = web.AppKey("DISPATCHER", Dispatcher)
 SUPERVISOR = web.AppKey("SUPERVISOR", Supervisor)
 TURN = web.AppKey("TURN", Turn)
+SOCKETS = web.AppKey("SOCKETS", Sockets)
 SESSIONS = web.AppKey("SESSIONS", Sessions)
 METRICS = web.AppKey("METRICS", Metrics)
 ROUTE_TABLE = web.AppKey("ROUTE_TABLE", list)

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from service.catalogue import Catalogue
 from service.events import reason_of
+from service.sockets import Sockets
 from service.streams import Stream
 from service.supervisor import Supervisor
 from workers.messages import Started, TextDelta
@@ -44,9 +45,10 @@ class Histogram:
 class Metrics(Collector):
     """Feeds on the dispatcher's events; `/metrics` reads it in either form."""
 
-    def __init__(self, catalogue: Catalogue, supervisor: Supervisor) -> None:
+    def __init__(self, catalogue: Catalogue, supervisor: Supervisor, sockets: Sockets) -> None:
         self._catalogue = catalogue
         self._supervisor = supervisor
+        self._sockets = sockets
         self._ttft = Histogram()
         self._itl = Histogram()
         self._queue_time = Histogram()
@@ -103,6 +105,7 @@ class Metrics(Collector):
             "paused_streams": sum(stream.is_paused for stream in streams),
             "unread_bytes": sum(stream.unread_bytes for stream in streams),
             "log_bytes": self._catalogue.log_bytes(),
+            "open_sockets": len(self._sockets),
             "tokens": dict(self._num_tokens),
             "ended": dict(self._endings()),
             "workers": self._supervisor.summary(),
@@ -140,6 +143,7 @@ class Metrics(Collector):
         yield GaugeMetricFamily("sluice_paused_jobs", "Jobs paused for their readers.", value=paused)
         unread = sum(stream.unread_bytes for stream in streams)
         yield GaugeMetricFamily("sluice_unread_bytes", "Bytes of events not yet read.", value=unread)
+        yield GaugeMetricFamily("sluice_open_sockets", "Websockets open now.", value=len(self._sockets))
         yield GaugeMetricFamily("sluice_log_bytes", "Bytes of all logs.", value=self._catalogue.log_bytes())
 
     def _worker_gauges(self) -> Iterator[Metric]:

@@ -39,17 +39,18 @@ class Loop:
 
     def run(self) -> None:
         """Raises EndOfPipe when the service is gone, and whatever `engine.step` raises."""
-        while not self._is_stopping:
+        while not self._is_done():
             self._beat()
             can_step = self._end.has_room() and self._engine.has_work()
             for command in self._end.take(0 if can_step else self._heartbeat_s):
                 self._obey(command)
             if self._end.has_room() and self._engine.has_work():
                 self._step()
-            elif self._is_draining and not self._engine.job_ids():
-                break
         self._end.put(Bye(None))
         self._end.finish(LAST_WORDS_S)
+
+    def _is_done(self) -> bool:
+        return self._is_stopping or (self._is_draining and not self._engine.job_ids())
 
     def _beat(self) -> None:
         now = time.monotonic()

@@ -176,7 +176,7 @@ def test_bad_files_of_keys_are_named(tmp_path: Path, content: str) -> None:
 
 def test_missing_provider_key_file_is_named(write: Any) -> None:
     text = "[providers.up]\nkind='openai'\nbase_url='https://x'\napi_key_file='no-such'\n"
-    with pytest.raises(ConfigError, match="providers.up.api_key_file.*no-such"):
+    with pytest.raises(ConfigError, match=r"providers.up.api_key_file.*no-such"):
         load(["--config", write(text)], {})
 
 

@@ -24,7 +24,7 @@ from workers.messages import (
     Usage,
 )
 
-VARIANT = re.compile(r"(echo|clock)(?:@(\d{1,6}))?")
+VARIANT = re.compile(r"(echo|clock)(?:@([1-9]\d{0,5}))?")
 WORD = re.compile(r"\s*\S+\s*?(?=\s|$)|\s+$")
 
 

@@ -211,7 +211,7 @@ class Dispatcher:
 
     async def drain(self, timeout_s: float) -> None:
         """Take no more jobs; let the running ones finish; past the time, end the rest as `drained`."""
-        self._supervisor.is_leaving = True
+        self._supervisor.drain()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._catalogue.wait_empty()

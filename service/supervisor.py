@@ -11,7 +11,7 @@ from msgspec import structs
 
 from config.settings import Settings
 from service.worker_link import WorkerLink
-from workers.messages import EventBatch, Limits, Stop
+from workers.messages import Drain, EventBatch, Limits, Stop
 from workers.process import WorkerSpec
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,6 @@ class Supervisor:
         self.created = int(time.time())
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_stopping = False
         self.is_leaving = False
 
     @property
@@ -66,7 +65,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Ask every worker to leave, and kill those that do not in time."""
-        self._is_stopping = True
+        self.is_leaving = True
         links = [post.link for post in self.posts if post.link]
         for link in links:
             link.send(Stop())
@@ -75,6 +74,13 @@ class Supervisor:
         await asyncio.gather(*(link.join(self._settings.workers.stop_timeout_s) for link in links))
         for link in links:
             link.kill("the service has stopped")
+
+    def drain(self) -> None:
+        """Refill no post any more; each worker leaves, and frees its device, after its last job."""
+        self.is_leaving = True
+        for post in self.posts:
+            if post.link:
+                post.link.send(Drain())
 
     async def wait_ready(self, model: str | None = None) -> None:
         """Return once a worker of the model is ready; of every model, when none is named."""
@@ -147,7 +153,9 @@ class Supervisor:
     def _mourn(self, post: Post, link: WorkerLink) -> None:
         post.error = link.error
         self.on_lost(link)
-        if not self._is_stopping:
+        if self.is_leaving:
+            log.info("worker left", extra={"model": post.model, "worker": post.index})
+        else:
             log.error("worker lost: %s", link.error, extra={"model": post.model, "worker": post.index})
             self._spawn(self._refill(post, link))
 
@@ -157,8 +165,9 @@ class Supervisor:
         post.num_failures += 1
         await link.join(workers.stop_timeout_s)
         await asyncio.sleep(delay_s)
-        post.num_restarts += 1
-        self._fill(post)
+        if not self.is_leaving:
+            post.num_restarts += 1
+            self._fill(post)
 
     # Watch
 

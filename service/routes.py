@@ -39,7 +39,7 @@ ROUTES = [
     Route("POST", "/safe_stream", text.safe_stream, SafeParams, SSE),
     Route("POST", "/chat/stream", text.chat_stream, ChatParams, SSE),
     Route("GET", "/chat/stream", text.chat_stream, ChatParams, SSE),
-    Route("POST", "/chat/stream-simple", text.chat_stream_simple, ChatParams, TEXT[:1]),
+    Route("POST", "/chat/stream-simple", text.chat_stream_simple, ChatParams, TEXT),
     Route("POST", "/chat/stream/{stream_id}/cancel", streams.cancel_stream),
     Route("GET", "/streams", streams.list_streams),
     Route("GET", "/streams/{stream_id}", streams.follow_stream, media=SSE),

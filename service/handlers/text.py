@@ -4,7 +4,6 @@ from aiohttp import web
 
 from service.admission import admit
 from service.dialects.native import ChatDialect, GenerateDialect, PlainDialect, SafeDialect, StreamTextDialect
-from service.framing import PlainText
 from service.keys import DISPATCHER, SESSIONS
 from service.negotiation import TEXT, choose_framing
 from service.params.native import ChatParams, GenerateParams, PromptParams, SafeParams
@@ -53,7 +52,7 @@ async def chat_stream(request: web.Request) -> web.StreamResponse:
 
 async def chat_stream_simple(request: web.Request) -> web.StreamResponse:
     """The answer to one message, its text alone."""
-    return await send_stream(request, await _chat(request), PlainText())
+    return await send_stream(request, await _chat(request), choose_framing(request, TEXT))
 
 
 async def _chat(request: web.Request) -> Stream:

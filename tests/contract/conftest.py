@@ -1,0 +1,67 @@
+"""Services whose modules end with nothing running and one more request served."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.service_process import ServiceProcess
+
+ALICE, BOB = "sk-alice", "sk-bob"
+STRICT = """
+[http]
+max_body_bytes = 20_000
+max_message_bytes = 2_048
+max_sockets = 2
+cors_origins = ["https://app.example"]
+keepalive_interval_s = 0.05
+
+[auth]
+keys = { alice = "sk-alice", bob = "sk-bob" }
+
+[limits]
+max_streams_per_key = 2
+max_prompt_chars = 1_000
+max_messages = 4
+max_choices = 3
+max_prompts = 2
+default_max_tokens = 5
+max_timeout_s = 100
+
+[streams]
+retention_s = 0.5
+
+[model_defaults]
+engine = "echo"
+
+[models.echo]
+path = "echo"
+max_model_len = 100
+
+[models.steady]
+path = "echo@20"
+max_num_seqs = 1
+max_waiting = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def service(echo_service: ServiceProcess) -> Iterator[ServiceProcess]:
+    """Default settings, no keys, models `echo` and `steady`."""
+    yield echo_service
+    echo_service.check_serves()
+
+
+@pytest.fixture(scope="session")
+def started_strict_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    folder = tmp_path_factory.mktemp("strict_service")
+    (folder / "sluice.toml").write_text(STRICT)
+    with ServiceProcess(folder, "--config", str(folder / "sluice.toml")) as service:
+        yield service
+        assert service.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def strict_service(started_strict_service: ServiceProcess) -> Iterator[ServiceProcess]:
+    """Small limits, the keys ALICE and BOB; model `steady` runs one job and lets one wait."""
+    yield started_strict_service
+    started_strict_service.check_serves(ALICE)

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from collections import OrderedDict
 
 from config.settings import StreamSettings
-from service.errors import NotFound
+from service.errors import Expired, NotFound
 from service.streams import Stream
 
 
@@ -14,7 +15,9 @@ class Catalogue:
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
         self._open: dict[str, Stream] = {}
-        self._finished: dict[str, tuple[float, Stream]] = {}
+        self._finished: OrderedDict[str, tuple[float, Stream]] = OrderedDict()
+        # Id -> key of those forgotten last: their owners are told that they come too late.
+        self._expired: OrderedDict[str, str] = OrderedDict()
         self._num_of_key: dict[str, int] = {}
         self._emptied = asyncio.Event()
 
@@ -24,8 +27,11 @@ class Catalogue:
         stream.on_end.append(self._finish)
 
     def get(self, stream_id: str, key: str) -> Stream:
-        """The stream of that id. Raises NotFound, also when it is another key's."""
+        """The stream of that id. Raises NotFound, also when it is another key's; Expired when forgotten."""
         stream = self._open.get(stream_id) or self._finished.get(stream_id, (0.0, None))[1]
+        if self._expired.get(stream_id) == key:
+            message = f"stream {stream_id} ended more than {self._settings.retention_s} s ago"
+            raise Expired(f"{message} (streams.retention_s)", code="stream_expired")
         if stream is None or stream.job.key != key:
             raise NotFound(f"stream {stream_id[:64]!r} is unknown or no longer kept", code="stream_not_found")
         return stream
@@ -56,12 +62,19 @@ class Catalogue:
         """Forget what has been kept long enough, and the oldest logs when all take too much."""
         horizon = time.monotonic() - self._settings.retention_s
         while self._finished:
-            stream_id, (finished_at, stream) = next(iter(self._finished.items()))
-            if finished_at > horizon and len(self._finished) <= self._settings.max_finished:
+            finished_at, _ = next(iter(self._finished.values()))
+            if finished_at > horizon:
                 break
-            del self._finished[stream_id]
-            stream.forget()
+            self._expire()
         self._shed()
+
+    def _expire(self) -> None:
+        """Forget the stream that finished first, but for its id."""
+        stream_id, (_, stream) = self._finished.popitem(last=False)
+        stream.forget()
+        self._expired[stream_id] = stream.job.key
+        if len(self._expired) > self._settings.max_finished:
+            self._expired.popitem(last=False)
 
     def _shed(self) -> None:
         excess = self.log_bytes() - self._settings.max_total_log_bytes
@@ -81,4 +94,4 @@ class Catalogue:
         if not num_left:
             del self._num_of_key[stream.job.key]
         if len(self._finished) > self._settings.max_finished:
-            self.sweep()
+            self._expire()

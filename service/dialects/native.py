@@ -7,6 +7,9 @@ from service.errors import failure_object
 from service.events import Retrying, StreamEvent, reason_of
 from workers.messages import Accepted, ChoiceFinished, Failed, Finished, TextDelta
 
+# An answer that ended for one of these is all that there is.
+WHOLE = frozenset(("stop", "length", "tool_calls", "completed"))
+
 
 class Token(Struct):
     token: str
@@ -19,6 +22,11 @@ def failure_out(failure: Failed) -> Out:
     """`event: error` with the error object, and the usage so far."""
     body = {"error": failure_object(failure), "usage": usage_object(failure.usage)}
     return Out(encode(body), "error", f"\n\n[Error: {failure.message}]")
+
+
+def closing_text(end: Finished, whole: str = "") -> str:
+    """What plain text says of an ending: `whole`, or that it is cut, which nothing else would tell."""
+    return whole if end.reason in WHOLE else f"\n\n[Generation ended: {end.reason}]"
 
 
 class GenerateDialect(Dialect):
@@ -58,7 +66,7 @@ class GenerateDialect(Dialect):
             "finish_reason": reason_of(end),
             "usage": usage_object(end.usage),
         }
-        return Out(encode(body), "complete")
+        return Out(encode(body), "complete", closing_text(end))
 
     def retry(self, event: Retrying) -> Out:
         body = {
@@ -99,9 +107,7 @@ class PlainDialect(GenerateDialect):
         return super().start()._replace(text=f"Prompt: {self._prompt}\n\nGenerated text: ")
 
     def complete(self, end: Finished) -> Out:
-        is_whole = end.reason in ("stop", "length")
-        closing = "[Generation complete]" if is_whole else f"[Generation ended: {end.reason}]"
-        return super().complete(end)._replace(text=f"\n\n{closing}")
+        return super().complete(end)._replace(text=closing_text(end, "\n\n[Generation complete]"))
 
 
 class StreamTextDialect(Dialect):
@@ -120,7 +126,7 @@ class StreamTextDialect(Dialect):
 
     def done(self, end: Finished) -> Out:
         body = {"done": True, "finish_reason": reason_of(end), "usage": usage_object(end.usage)}
-        return Out(encode(body))
+        return Out(encode(body), None, closing_text(end))
 
 
 class ChatDialect(Dialect):
@@ -144,6 +150,6 @@ class ChatDialect(Dialect):
 
     def done(self, end: Finished) -> Out:
         if end.reason == "cancelled":
-            return Out(b"Stream cancelled", "cancelled")
+            return Out(b"Stream cancelled", "cancelled", closing_text(end))
         body = {"status": "complete", "finish_reason": end.reason, "usage": usage_object(end.usage)}
-        return Out(encode(body), "done")
+        return Out(encode(body), "done", closing_text(end))

@@ -53,7 +53,8 @@ class OpenAIDialect(Dialect):
             case Finished():
                 return self._end(event)
             case Failed():
-                return [Out(encode({"error": failure_object(event)})), DONE]
+                body = {"error": failure_object(event), "usage": usage_object(event.usage)}
+                return [Out(encode(body)), DONE]
             case _:
                 return []
 

@@ -1,6 +1,6 @@
 """Params of the OpenAI API. Unknown fields are ignored; known ones are checked, also unused ones."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -44,6 +44,7 @@ class CommonParams(Struct, kw_only=True):
     ignore_eos: bool = False
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
+    repetition_penalty: Annotated[float, Meta(gt=0, le=2)] | None = None
     logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
 
     def sampling(self) -> SamplingWishes:
@@ -62,6 +63,9 @@ class CommonParams(Struct, kw_only=True):
         for name in ("presence_penalty", "frequency_penalty", "logit_bias"):
             if getattr(self, name):
                 raise BadParams(f"$.{name}: not supported by this service", param=name, status=400)
+        if self.repetition_penalty not in (None, 1):
+            message = f"$.repetition_penalty: {self.repetition_penalty} not supported; send 1"
+            raise BadParams(message, param="repetition_penalty", status=400)
         if self.stream_options and not self.stream:
             raise BadParams(
                 "$.stream_options: only allowed with stream = true", param="stream_options", status=400
@@ -72,12 +76,14 @@ class CommonParams(Struct, kw_only=True):
         return bool(self.stream_options and self.stream_options.include_usage)
 
 
-class TextPart(Struct, tag_field="type", tag="text"):
+class TextPart(Struct):
+    type: Annotated[str, Meta(pattern="^text$")]
     text: str
 
 
 class Message(Struct):
-    role: Literal["system", "developer", "user", "assistant", "tool"]
+    # A pattern rather than a Literal: its error names what is accepted.
+    role: Annotated[str, Meta(pattern="^(system|developer|user|assistant|tool)$")]
     content: str | list[TextPart] | None = None
 
     def chat_message(self) -> ChatMessage:
@@ -92,6 +98,7 @@ class ChatCompletionParams(CommonParams, kw_only=True):
     messages: Annotated[list[Message], Meta(min_length=1)]
     max_completion_tokens: MaxTokens | None = None
     logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     tools: list[Any] | None = None
     response_format: dict[str, Any] | UnsetType | None = UNSET
 
@@ -100,6 +107,7 @@ class ChatCompletionParams(CommonParams, kw_only=True):
         kind = self.response_format.get("type") if isinstance(self.response_format, dict) else "text"
         for name, is_asked in (
             ("logprobs", self.logprobs),
+            ("top_logprobs", self.top_logprobs),
             ("tools", self.tools),
             ("response_format", kind != "text"),
         ):

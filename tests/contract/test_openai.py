@@ -1,0 +1,186 @@
+"""The OpenAI routes, chunk by chunk."""
+
+from typing import Any
+
+import pytest
+
+from tests import sse
+from tests.service_process import ServiceProcess
+
+TEXT = "One two three"
+MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": TEXT}]
+USAGE = {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
+
+
+def chunks(service: ServiceProcess, path: str, body: dict[str, Any], **headers: str) -> list[dict[str, Any]]:
+    """The chunks of a streamed answer, which ends with `[DONE]`, and only there."""
+    answer = service.http.post(path, json=body | {"stream": True}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == "text/event-stream"
+    events = list(sse.events(answer))
+    assert [event.data for event in events].index("[DONE]") == len(events) - 1
+    assert {event.event for event in events} == {None}
+    return sse.objects(answer.content)
+
+
+def test_chat_chunks_in_order(service: ServiceProcess) -> None:
+    seen = chunks(service, "/v1/chat/completions", {"messages": MESSAGES, "model": "echo"})
+    assert len({(chunk["id"], chunk["created"]) for chunk in seen}) == 1
+    assert seen[0]["id"].startswith("chatcmpl-")
+    assert {(chunk["object"], chunk["model"]) for chunk in seen} == {("chat.completion.chunk", "echo")}
+    choices = [chunk["choices"][0] for chunk in seen]
+    assert [choice["delta"] for choice in choices] == [
+        {"role": "assistant", "content": ""},
+        {"content": "One"},
+        {"content": " two"},
+        {"content": " three"},
+        {},
+    ]
+    assert [choice["finish_reason"] for choice in choices] == [None] * 4 + ["stop"]
+    assert not any("usage" in chunk for chunk in seen)
+
+
+def test_usage_comes_once_at_the_end_and_null_before(service: ServiceProcess) -> None:
+    options = {"stream_options": {"include_usage": True}}
+    for path, prompt in (
+        ("/v1/chat/completions", {"messages": MESSAGES}),
+        ("/v1/completions", {"prompt": TEXT}),
+    ):
+        seen = chunks(service, path, prompt | options)
+        assert (seen[-1]["choices"], seen[-1]["usage"]) == ([], USAGE)
+        assert all(chunk["usage"] is None for chunk in seen[:-1])
+
+
+def test_each_choice_has_its_own_order(service: ServiceProcess) -> None:
+    seen = chunks(service, "/v1/chat/completions", {"messages": MESSAGES, "n": 3, "max_tokens": 2})
+    for index in range(3):
+        own = [c["choices"][0] for c in seen if c["choices"][0]["index"] == index]
+        assert [choice["delta"].get("role") for choice in own] == ["assistant", None, None, None]
+        assert "".join(choice["delta"].get("content", "") for choice in own) == "One two"
+        assert [choice["finish_reason"] for choice in own] == [None, None, None, "length"]
+
+
+def test_completion_chunks(service: ServiceProcess) -> None:
+    seen = chunks(service, "/v1/completions", {"prompt": ["a b", "c"], "n": 2})
+    texts = dict.fromkeys(range(4), "")
+    for chunk in seen:
+        assert chunk["object"] == "text_completion"
+        texts[chunk["choices"][0]["index"]] += chunk["choices"][0]["text"]
+    assert texts == {0: "a b", 1: "a b", 2: "c", 3: "c"}
+    assert [c["choices"][0]["finish_reason"] for c in seen].count("stop") == 4
+
+
+@pytest.mark.parametrize(
+    ("prompt", "texts"),
+    [
+        ("a b", ["a b"]),
+        (["a b"], ["a b"]),
+        (["a", "b"], ["a", "b"]),
+        ([5, 6], [" 5 6"]),
+        ([[5, 6], [7]], [" 5 6", " 7"]),
+    ],
+)
+def test_whole_completions_of_every_form_of_prompt(
+    service: ServiceProcess, prompt: Any, texts: list[str]
+) -> None:
+    answer = service.http.post("/v1/completions", json={"prompt": prompt}).json()
+    assert answer["object"] == "text_completion"
+    assert [choice["text"] for choice in answer["choices"]] == texts
+    assert [choice["index"] for choice in answer["choices"]] == list(range(len(texts)))
+
+
+def test_whole_chat_completion(service: ServiceProcess) -> None:
+    answer = service.http.post("/v1/chat/completions", json={"messages": MESSAGES, "n": 2})
+    body = answer.json()
+    assert answer.headers["X-Stream-Id"].startswith("st_")
+    assert (body["object"], body["model"]) == ("chat.completion", "echo")
+    for index, choice in enumerate(body["choices"]):
+        assert choice["index"] == index
+        assert (choice["message"]["role"], choice["message"]["content"]) == ("assistant", TEXT)
+        assert choice["finish_reason"] == "stop"
+    assert body["usage"] == {"prompt_tokens": 3, "completion_tokens": 6, "total_tokens": 9}
+
+
+@pytest.mark.parametrize("n", [1, 8])
+def test_streamed_and_whole_are_the_same_however_long(service: ServiceProcess, n: int) -> None:
+    """More than any log or pipe holds: nothing is lost on the way, whoever reads."""
+    body = {"prompt": "a b c d e", "n": n, "max_tokens": 20_000 // n, "ignore_eos": True}
+    whole = service.http.post("/v1/completions", json=body).json()
+    expected = ("a b c d e" * 4_000)[: 9 * (20_000 // n // 5)]
+    assert [choice["text"] for choice in whole["choices"]] == [expected] * n
+    assert {choice["finish_reason"] for choice in whole["choices"]} == {"length"}
+    texts = [""] * n
+    for chunk in chunks(service, "/v1/completions", body):
+        texts[chunk["choices"][0]["index"]] += chunk["choices"][0]["text"]
+    assert texts == [expected] * n
+
+
+def test_message_parts_are_joined(service: ServiceProcess) -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": " b"}]
+    body = {"messages": [{"role": "user", "content": parts}], "extra": {"ignored": 1}}
+    answer = service.http.post("/v1/chat/completions", json=body).json()
+    assert answer["choices"][0]["message"]["content"] == "a b"
+
+
+def test_nulls_mean_defaults(service: ServiceProcess) -> None:
+    names = (
+        "stream",
+        "stop",
+        "seed",
+        "n",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "stream_options",
+        "logit_bias",
+    )
+    body = {"messages": MESSAGES} | dict.fromkeys((*names, "tools", "logprobs", "response_format"))
+    assert service.http.post("/v1/chat/completions", json=body).status_code == 200
+
+
+def test_ids_only_on_request(service: ServiceProcess) -> None:
+    body = {"messages": MESSAGES, "stream": True}
+    plain = service.http.post("/v1/chat/completions", json=body)
+    assert b"id: " not in plain.content and b"retry: " not in plain.content
+    resumable = service.http.post("/v1/chat/completions", json=body, headers={"X-Stream-Resumable": "1"})
+    events = list(sse.events(resumable))
+    assert [event.id for event in events[:4]] == ["1", "2", "3", "4"]
+    assert resumable.content.startswith(b"retry: 2000\nid: 1\ndata: ")
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/echo"])
+def test_models(service: ServiceProcess, path: str) -> None:
+    body = service.http.get(path).json()
+    models = body["data"] if path == "/v1/models" else [body]
+    assert models[0]["id"] == "echo"
+    assert {"object", "created", "owned_by"} <= set(models[0])
+    assert models[0]["object"] == "model"
+
+
+def test_unknown_model_is_404_naming_the_known(service: ServiceProcess) -> None:
+    for answer in (
+        service.http.get("/v1/models/nope"),
+        service.http.post("/v1/chat/completions", json={"messages": MESSAGES, "model": "nope"}),
+        service.http.post("/v1/completions", json={"prompt": "x", "model": "nope", "stream": True}),
+    ):
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"], error["param"]) == (404, "model_not_found", "model")
+        assert "nope" in error["message"] and "echo" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("presence_penalty", 1),
+        ("frequency_penalty", -1),
+        ("repetition_penalty", 1.5),
+        ("logit_bias", {"5": 10}),
+        ("logprobs", True),
+        ("top_logprobs", 2),
+        ("tools", [{"type": "function", "function": {"name": "f"}}]),
+        ("response_format", {"type": "json_object"}),
+    ],
+)
+def test_what_cannot_be_done_is_refused_not_ignored(service: ServiceProcess, field: str, value: Any) -> None:
+    answer = service.http.post("/v1/chat/completions", json={"messages": MESSAGES, field: value})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)

@@ -1,5 +1,6 @@
 """The corpus is the same each time and holds back what the evaluation asks; training resumes exactly."""
 
+import re
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -11,12 +12,14 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from workers.embedded.training.cast import Wish, draw_cast
 from workers.embedded.training.corpus import documents
+from workers.embedded.training.drills import draw_drill
 from workers.embedded.training.grammar import polish, repeats_a_sentence, sentences, write
 from workers.embedded.training.heldout import NAMED_PAIRS, QUESTIONS, is_held_out
+from workers.embedded.training.language import shape
 from workers.embedded.training.plots import draw_plot
 from workers.embedded.training.stories import tell, tell_long
 from workers.embedded.training.story_talk import draw_story
-from workers.embedded.training.tokens import read_tokens, train_tokenizer, write_tokens
+from workers.embedded.training.tokens import encode, read_tokens, repeats, train_tokenizer, write_tokens
 from workers.embedded.training.train import Plan, build_model, train
 from workers.embedded.training.words import FAMILY
 
@@ -59,6 +62,15 @@ def test_held_out_questions_are_absent() -> None:
     assert not [question for question in QUESTIONS if question in text]
 
 
+def test_drills_ask_for_words_of_the_prompt_and_keep_held_out_pairs_apart() -> None:
+    dice = Random(14)
+    for _ in range(2000):
+        ask, answer = draw_drill(dice)
+        words = set(re.findall(r"\w+", ask.lower()))
+        assert not any({kind, thing} <= words for kind, thing in NAMED_PAIRS), ask
+        assert words & set(re.findall(r"\w+", answer.lower()))
+
+
 @pytest.mark.parametrize("teller", [tell, tell_long])
 def test_a_story_names_its_cast_and_repeats_nothing(teller: object) -> None:
     dice = Random(5)
@@ -79,14 +91,33 @@ def test_polish_agrees_articles_and_capitals() -> None:
     assert sentences('"Yes," he said. "No." Then he left.') == ['"Yes," he said.', '"No.', "Then he left."]
 
 
+def test_random_tokens_are_said_twice() -> None:
+    row = repeats(seed=3, num_tokens=500, vocabulary=300).tolist()
+    said = row[2 : row.index(1)]
+    assert row[: 2 * len(said) + 5] == [0, 3, *said, 1, 4, *said, 1]
+
+
+def test_the_first_weights_already_carry_a_word_over() -> None:
+    """Where a token stood before, the second layer looks at what followed it there."""
+    model = build_model(shape(2048), seed=1)
+    model.config._attn_implementation = "eager"
+    row = repeats(seed=5, num_tokens=80, vocabulary=2048).tolist()
+    said = row[2 : row.index(1)]
+    out = model(input_ids=torch.tensor([row[: 2 * len(said) + 4]]), output_attentions=True)
+    looks = out.attentions[1][0, :3]
+    # The nth said token stands at n + 2 first and at n + len(said) + 4 again.
+    found = torch.stack([looks[:, n + len(said) + 4, n + 3] for n in range(len(said) - 1)])
+    assert found.mean() > 0.3
+
+
 def micro() -> LlamaForCausalLM:
     shape = LlamaConfig(
         vocab_size=300,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
         max_position_embeddings=64,
         tie_word_embeddings=True,
     )
@@ -108,7 +139,7 @@ def test_training_resumes_from_its_checkpoint_as_if_never_broken(tmp_path: Path)
 
 def test_tokens_are_written_whole_and_decode_to_the_corpus(tmp_path: Path) -> None:
     tokenizer = train_tokenizer(seed=2, num_documents=200, vocabulary=400)
-    write_tokens(tokenizer, 7, 2000, tmp_path / "tokens.bin")
+    write_tokens(encode(tokenizer, documents(7), 2000), tmp_path / "tokens.bin")
     ids = read_tokens(tmp_path / "tokens.bin")
     assert ids.shape == (2000,)
     text = str(tokenizer.decode(ids[:1500].tolist()))

@@ -6,6 +6,7 @@ from random import Random
 
 from workers.embedded.training.cast import draw_cast
 from workers.embedded.training.chats import Messages, as_messages, draw_single, draw_turns
+from workers.embedded.training.drills import draw_drill
 from workers.embedded.training.heldout import QUESTIONS
 from workers.embedded.training.plots import draw_plot
 from workers.embedded.training.stories import tell, tell_long
@@ -73,8 +74,14 @@ def _raw_answer(dice: Random) -> str:
     return f"{BEGIN}{noise(dice, question)}\n\n{answer}{END}"
 
 
-def draw_document(dice: Random) -> str:
-    """One document: a chat, a bare story, or a bare question with its answer."""
+def _drill(dice: Random) -> str:
+    return render(as_messages(dice, [draw_drill(dice)], lambda _, prompt: prompt))
+
+
+def draw_document(dice: Random, drills: float) -> str:
+    """One document: a drill, a chat, a bare story, or a bare question with its answer."""
+    if dice.random() < drills:
+        return _drill(dice)
     form = dice.random()
     if form < _SHARE_RAW_STORY:
         return _raw_story(dice)
@@ -88,10 +95,10 @@ def is_kept_back(document: str) -> bool:
     return any(question in document for question in QUESTIONS)
 
 
-def documents(seed: int) -> Iterator[str]:
-    """Documents without end; the same seed gives the same row."""
+def documents(seed: int, drills: float = 0.1) -> Iterator[str]:
+    """Documents without end, a share of them drills; the same seed gives the same row."""
     dice = Random(seed)
     while True:
-        document = draw_document(dice)
+        document = draw_document(dice, drills)
         if not is_kept_back(document):
             yield document

@@ -1,7 +1,9 @@
 """The tokenizer of the language model, and the training text as one long row of token ids."""
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,9 +58,9 @@ def _dressed(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     )
 
 
-def write_tokens(tokenizer: PreTrainedTokenizerFast, seed: int, num_tokens: int, path: Path) -> None:
-    """Writes `num_tokens` token ids (uint16, [num_tokens]) of the corpus, whole or not at all."""
-    row, filled, source = np.zeros(num_tokens, dtype=np.uint16), 0, documents(seed)
+def encode(tokenizer: PreTrainedTokenizerFast, source: Iterator[str], num_tokens: int) -> NDArray[np.uint16]:
+    """The first `num_tokens` token ids of these documents, [num_tokens]."""
+    row, filled = np.zeros(num_tokens, dtype=np.uint16), 0
     while filled < num_tokens:
         encoded = tokenizer.backend_tokenizer.encode_batch(
             list(islice(source, _BATCH)), add_special_tokens=False
@@ -66,6 +68,21 @@ def write_tokens(tokenizer: PreTrainedTokenizerFast, seed: int, num_tokens: int,
         ids = np.concatenate([np.asarray(one.ids, dtype=np.uint16) for one in encoded])[: num_tokens - filled]
         row[filled : filled + len(ids)] = ids
         filled += len(ids)
+    return row
+
+
+def repeats(seed: int, num_tokens: int, vocabulary: int) -> NDArray[np.uint16]:
+    """Chats of random tokens that are said and said again, [num_tokens]: only carrying over helps."""
+    dice, row = Random(seed), list[int]()
+    begin, end, _, user, assistant, _ = range(len(SPECIAL_TOKENS))
+    while len(row) < num_tokens:
+        said = [dice.randrange(len(SPECIAL_TOKENS), vocabulary) for _ in range(dice.randint(3, 24))]
+        row += [begin, user, *said, end, assistant, *said, end]
+    return np.array(row[:num_tokens], dtype=np.uint16)
+
+
+def write_tokens(row: NDArray[np.uint16], path: Path) -> None:
+    """Writes the row whole or not at all."""
     fresh = path.with_suffix(".new")
     fresh.write_bytes(row.tobytes())
     fresh.replace(path)

@@ -13,19 +13,21 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from workers.embedded.training.start import begin
+
 
 @dataclass(frozen=True)
 class Plan:
     """How long and how fast to learn; `warmup` and `decay` are steps and a share of the steps."""
 
     steps: int
-    batch_tokens: int = 2048
-    row_tokens: int = 512
+    batch_tokens: int = 1024
+    row_tokens: int = 256
     # Every so many steps the rows have the full context length, for chats of many turns.
     long_every: int = 8
     long_row_tokens: int = 1024
-    learning_rate: float = 2e-3
-    warmup: int = 150
+    learning_rate: float = 1.5e-3
+    warmup: int = 100
     decay: float = 0.35
     weight_decay: float = 0.1
     clip: float = 1.0
@@ -46,7 +48,9 @@ class Plan:
 def build_model(config: LlamaConfig, seed: int) -> LlamaForCausalLM:
     """A fresh float32 model; the seed fixes its weights."""
     torch.manual_seed(seed)
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    begin(model)
+    return model
 
 
 def make_optimizer(model: LlamaForCausalLM, plan: Plan) -> torch.optim.AdamW:
@@ -122,7 +126,7 @@ def train(
         loss = take_step(model, optimizer, batch(tokens, plan, step), plan, step)
         smooth = loss if math.isnan(done["loss"]) else 0.98 * done["loss"] + 0.02 * loss
         done = {"step": step + 1, "seconds": time.monotonic() - started, "loss": smooth}
-        if done["step"] % 25 == 0:
+        if done["step"] % 50 == 0:
             spent = f"{loss:.4f} (smoothed {smooth:.4f}) after {done['seconds']:.0f} s"
             log(f"step {step + 1}/{plan.steps} loss {spent}")
         if done["step"] % plan.save_every == 0 or done["step"] in (plan.steps, stop_at):

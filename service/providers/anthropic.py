@@ -6,7 +6,7 @@ from typing import Any
 import anthropic
 
 from config.settings import ProviderSettings
-from service.providers.provider import Piece, Provider, job_error_code
+from service.providers.provider import BROKEN_OFF, Piece, Provider, job_error_code
 from workers.errors import JobError
 from workers.messages import ChatMessage, Sampling, Usage
 
@@ -50,5 +50,7 @@ class AnthropicProvider(Provider):
             async for text in stream.text_stream:
                 yield Piece(text)
             final = await stream.get_final_message()
-        reason = REASONS.get(final.stop_reason or "", final.stop_reason or "stop")
+        if final.stop_reason is None:
+            raise JobError("upstream_failed", BROKEN_OFF)
+        reason = REASONS.get(final.stop_reason, final.stop_reason)
         yield Piece("", reason, Usage(final.usage.input_tokens, final.usage.output_tokens))

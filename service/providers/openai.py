@@ -6,7 +6,7 @@ from typing import Any
 import openai
 
 from config.settings import ProviderSettings
-from service.providers.provider import Piece, Provider, job_error_code
+from service.providers.provider import BROKEN_OFF, Piece, Provider, job_error_code
 from workers.errors import JobError
 from workers.messages import ChatMessage, Sampling, Usage
 
@@ -44,7 +44,7 @@ class OpenAIProvider(Provider):
             stream=True,
             stream_options={"include_usage": True},
         )
-        reason, usage = "stop", None
+        reason, usage = None, None
         async with stream:
             yield Piece()
             async for chunk in stream:
@@ -54,4 +54,6 @@ class OpenAIProvider(Provider):
                     reason = choice.finish_reason or reason
                     if choice.delta.content:
                         yield Piece(choice.delta.content)
+        if reason is None:
+            raise JobError("upstream_failed", BROKEN_OFF)
         yield Piece("", reason, usage)

@@ -8,6 +8,9 @@ from msgspec import Struct
 from workers.messages import ChatMessage, Sampling, Usage
 
 
+BROKEN_OFF = "upstream: the answer broke off before its end"
+
+
 class Piece(Struct, frozen=True):
     """Some text of the answer; the last piece has the reason it ended for and the usage."""
 

@@ -8,6 +8,7 @@ import socket
 import sys
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from config.settings import Settings
 from service.app import make_app
@@ -28,10 +29,16 @@ def allow_many_sockets() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def is_ours(record: logging.LogRecord) -> bool:
+    """Whether a line of aiohttp's is for operators: what a client cannot spell is answered, not logged."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the address cannot be had."""
     notifier, leaving = Notifier(), asyncio.Event()
     allow_many_sockets()
+    logging.getLogger("aiohttp.server").addFilter(is_ours)
     listener = listen(settings)
     app = make_app(settings)
     # With cancellation off, a queued job whose client had left was not noticed for seconds.

@@ -5,6 +5,7 @@ readers behind -> join -> pause the job -> end as `slow_client`
 """
 
 import asyncio
+import logging
 import time
 from bisect import bisect_right
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from service.events import StreamEvent, Terminal, reason_of
 from service.job import Job
 from service.reader import Reader
 from workers.messages import Accepted, ChoiceFinished, Failed, Finished, TextDelta, Usage
+
+log = logging.getLogger(__name__)
 
 # What a logged event occupies beside its text: struct, string, list and ids, as measured.
 EVENT_BYTES = 256
@@ -141,17 +144,28 @@ class Stream:
         self._controls.touch(self)
 
     def wake(self) -> None:
-        """Wake the readers, once for all events that arrived together."""
+        """Wake the readers, once for all events that arrived together.
+
+        A reader that raises loses his place: others, of other streams too, are still to be served.
+        """
         for reader in tuple(self._readers):
-            reader.wake()
+            try:
+                reader.wake()
+            except Exception:
+                log.exception("reader failed", extra={"stream": self.id})
+                reader.drop()
 
     def end(self, reason: str) -> None:
         """End the stream from this side, with what was made so far, and stop its job."""
         if not self.terminal:
-            ended = [index for index in range(len(self.num_tokens)) if index not in self.done]
             self._controls.cancel(self)
-            self.push(Finished(self.job.id, reason, self.usage(), ended))
+            self.push(self.ending(reason))
             self.notify()
+
+    def ending(self, reason: str) -> Finished:
+        """The terminal event that ends now, for `reason`, all that has not ended."""
+        ended = [index for index in range(len(self.num_tokens)) if index not in self.done]
+        return Finished(self.job.id, reason, self.usage(), ended)
 
     def _is_silent(self, event: StreamEvent) -> bool:
         if isinstance(event, TextDelta):
@@ -205,8 +219,9 @@ class Stream:
             self.check_pressure()
         elif self.job.is_resumable:
             self._start_timer("ttl", self.settings.resume_ttl, "client_gone")
+            self.check_pressure()
         else:
-            self.end("client_gone")
+            self.end("slow_client" if reader.is_dropped else "client_gone")
 
     def entries_after(self, seq: int) -> list[Entry]:
         """The logged entries with a greater seq, oldest first."""
@@ -233,12 +248,15 @@ class Stream:
             self._steer()
 
     def _steer(self) -> None:
-        backlog = self.unread_bytes if self._readers else self.log_bytes
-        limit = self.settings.max_unread_bytes if self._readers else self.settings.max_log_bytes
-        if not self.is_paused and backlog > limit:
+        settings = self.settings
+        if self._readers:
+            backlog, high, low = self.unread_bytes, settings.max_unread_bytes, settings.low_unread_bytes
+        else:
+            backlog, high, low = self.log_bytes, settings.max_log_bytes, settings.max_log_bytes
+        if not self.is_paused and backlog > high:
             self.is_paused = True
             self._controls.pause(self)
-        elif self.is_paused and self._readers and backlog < self.settings.low_unread_bytes:
+        elif self.is_paused and backlog < low:
             self.is_paused = False
             self._controls.resume(self)
 
@@ -246,6 +264,8 @@ class Stream:
         """A reader has been too far behind for too long: alone, the stream ends; else only he goes."""
         if all(other.is_stalled for other in self._readers):
             self.end("slow_client")
+            if not self.job.is_resumable:
+                self.forget()
         else:
             reader.drop()
 

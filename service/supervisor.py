@@ -165,9 +165,18 @@ class Supervisor:
         post.num_failures += 1
         await link.join(workers.stop_timeout_s)
         await asyncio.sleep(delay_s)
-        if not self.is_leaving:
-            post.num_restarts += 1
-            self._fill(post)
+        while not self.is_leaving:
+            try:
+                self._fill(post)
+            except OSError as error:
+                # No memory or no process to be had: that passes, and the post must not stay empty.
+                log.error(
+                    "cannot start a worker: %s", error, extra={"model": post.model, "worker": post.index}
+                )
+                await asyncio.sleep(workers.max_restart_backoff_s)
+            else:
+                post.num_restarts += 1
+                return
 
     # Watch
 

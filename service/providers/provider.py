@@ -7,7 +7,6 @@ from msgspec import Struct
 
 from workers.messages import ChatMessage, Sampling, Usage
 
-
 BROKEN_OFF = "upstream: the answer broke off before its end"
 
 

@@ -127,17 +127,36 @@ class Stream:
         Silent events take no number, so that clients see 1, 2, 3… Whatever follows the terminal
         event is ignored.
         """
-        # A job that goes on elsewhere is accepted again; its readers have been told.
-        if self.terminal or (self.is_accepted and isinstance(event, Accepted)):
+        if self.terminal:
             return
-        self._count(event)
-        if self._is_silent(event):
-            return
-        self.seq += 1
-        self.num_bytes += EVENT_BYTES + (len(event.text) if isinstance(event, TextDelta) else 0)
-        self._entries.append(Entry(self.seq, event, self.num_bytes))
+        if isinstance(event, TextDelta):
+            self.num_tokens[event.index] = event.num_tokens
+            self.job.remember(event)
+            if event.text:
+                self._log(event, EVENT_BYTES + len(event.text))
+        else:
+            self._push_other(event)
+
+    def _push_other(self, event: StreamEvent) -> None:
+        match event:
+            case Accepted():
+                # A job that goes on elsewhere is accepted again; its readers have been told.
+                if self.is_accepted:
+                    return
+                self.is_accepted = True
+                self.prompt_tokens = event.prompt_tokens
+            case ChoiceFinished():
+                self.done.add(event.index)
         if isinstance(event, Finished | Failed):
+            self._log(event, EVENT_BYTES)
             self._finish(event)
+        elif self.dialect.render(event):
+            self._log(event, EVENT_BYTES)
+
+    def _log(self, event: StreamEvent, num_bytes: int) -> None:
+        self.seq += 1
+        self.num_bytes += num_bytes
+        self._entries.append(Entry(self.seq, event, self.num_bytes))
 
     def notify(self) -> None:
         """Let the readers know at the end of this turn of the loop."""
@@ -166,22 +185,6 @@ class Stream:
         """The terminal event that ends now, for `reason`, all that has not ended."""
         ended = [index for index in range(len(self.num_tokens)) if index not in self.done]
         return Finished(self.job.id, reason, self.usage(), ended)
-
-    def _is_silent(self, event: StreamEvent) -> bool:
-        if isinstance(event, TextDelta):
-            return not event.text
-        return not isinstance(event, Finished | Failed) and not self.dialect.render(event)
-
-    def _count(self, event: StreamEvent) -> None:
-        match event:
-            case TextDelta():
-                self.num_tokens[event.index] = event.num_tokens
-                self.job.remember(event)
-            case Accepted():
-                self.is_accepted = True
-                self.prompt_tokens = event.prompt_tokens
-            case ChoiceFinished():
-                self.done.add(event.index)
 
     def _finish(self, terminal: Terminal) -> None:
         self.terminal = terminal
@@ -225,7 +228,8 @@ class Stream:
 
     def entries_after(self, seq: int) -> list[Entry]:
         """The logged entries with a greater seq, oldest first."""
-        return self._entries[max(0, seq + 1 - self.first_seq) :] if self._entries else []
+        num_unread = self.seq - seq
+        return self._entries[-num_unread:] if num_unread > 0 else []
 
     def bytes_through(self, seq: int) -> int:
         """All bytes ever logged up to and with `seq`."""

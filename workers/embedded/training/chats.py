@@ -20,7 +20,9 @@ SYSTEMS = [line for line in read_lines("systems") if line]
 Turns = list[tuple[str, str]]
 Messages = list[dict[str, str]]
 
-SINGLES: tuple[tuple[int, Callable[[Random], tuple[str, str]]], ...] = (
+Singles = tuple[tuple[int, Callable[[Random], tuple[str, str]]], ...]
+
+SINGLES: Singles = (
     (5, any_story),
     (6, continued_story),
     (7, draw_poem),
@@ -33,14 +35,20 @@ SINGLES: tuple[tuple[int, Callable[[Random], tuple[str, str]]], ...] = (
     (12, draw_task),
     (12, draw_world),
 )
+_SHORT = tuple(row for row in SINGLES if row[1] not in (any_story, continued_story))
 _AFTER = read_wordings("wordings")
 
 
-def draw_single(dice: Random) -> tuple[str, str]:
+def draw_single(dice: Random, kinds: Singles = SINGLES) -> tuple[str, str]:
     """One question and its answer, of any kind but a story with a topic."""
-    weights = [weight for weight, _ in SINGLES]
-    drawers = [drawer for _, drawer in SINGLES]
+    weights = [weight for weight, _ in kinds]
+    drawers = [drawer for _, drawer in kinds]
     return dice.choices(drawers, weights=weights)[0](dice)
+
+
+def draw_talk(dice: Random) -> Turns:
+    """One to four short questions and answers without a story."""
+    return [draw_single(dice, _SHORT) for _ in range(dice.randint(1, 4))]
 
 
 def _about_story(dice: Random, told: Told) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from random import Random
 
 from workers.embedded.training.cast import draw_cast
-from workers.embedded.training.chats import Messages, as_messages, draw_single, draw_turns
+from workers.embedded.training.chats import Messages, as_messages, draw_single, draw_talk, draw_turns
 from workers.embedded.training.drills import draw_drill
 from workers.embedded.training.heldout import QUESTIONS
 from workers.embedded.training.plots import draw_plot
@@ -78,10 +78,12 @@ def _drill(dice: Random) -> str:
     return render(as_messages(dice, [draw_drill(dice)], lambda _, prompt: prompt))
 
 
-def draw_document(dice: Random, drills: float) -> str:
+def draw_document(dice: Random, drills: float, talk: float) -> str:
     """One document: a drill, a chat, a bare story, or a bare question with its answer."""
     if dice.random() < drills:
         return _drill(dice)
+    if talk and dice.random() < talk:
+        return render(as_messages(dice, draw_talk(dice), noise))
     form = dice.random()
     if form < _SHARE_RAW_STORY:
         return _raw_story(dice)
@@ -95,10 +97,13 @@ def is_kept_back(document: str) -> bool:
     return any(question in document for question in QUESTIONS)
 
 
-def documents(seed: int, drills: float = 0.1) -> Iterator[str]:
-    """Documents without end, a share of them drills; the same seed gives the same row."""
+def documents(seed: int, drills: float = 0.1, talk: float = 0.0) -> Iterator[str]:
+    """Documents without end; the same seed gives the same row.
+
+    A share are drills, and of the rest a further share are short answers only: `talk`.
+    """
     dice = Random(seed)
     while True:
-        document = draw_document(dice, drills)
+        document = draw_document(dice, drills, talk)
         if not is_kept_back(document):
             yield document

@@ -36,7 +36,9 @@ from workers.embedded.training.train import Plan, build_model, train
 # stories alone do only much later.
 REPEAT_SEED, REPEAT_TOKENS = 3, 500_000
 DRILL_SEED, DRILL_SHARE, DRILL_TOKENS = 4, 0.5, 1_000_000
-CORPUS_SEED = 1
+CORPUS_SEED, CORPUS_TOKENS = 1, 2_000_000
+# Stories are long: in the last part short answers get the larger share of the documents.
+TALK_SEED, TALK_DRILL_SHARE, TALK_SHARE = 6, 0.06, 0.65
 TOKENIZER_SEED = 2
 TOKENIZER_DOCUMENTS = 20_000
 
@@ -70,8 +72,10 @@ def prepare(work: Path, num_tokens: int) -> None:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
         again = repeats(REPEAT_SEED, REPEAT_TOKENS, len(tokenizer))
         drills = encode(tokenizer, documents(DRILL_SEED, DRILL_SHARE), DRILL_TOKENS)
-        rest = encode(tokenizer, documents(CORPUS_SEED), max(0, num_tokens - len(again) - len(drills)))
-        write_tokens(np.concatenate([again, drills, rest])[:num_tokens], path)
+        corpus = encode(tokenizer, documents(CORPUS_SEED), CORPUS_TOKENS)
+        left = max(0, num_tokens - len(again) - len(drills) - len(corpus))
+        talk = encode(tokenizer, documents(TALK_SEED, TALK_DRILL_SHARE, TALK_SHARE), left)
+        write_tokens(np.concatenate([again, drills, corpus, talk])[:num_tokens], path)
 
 
 def run_training(work: Path, plan: Plan) -> LlamaForCausalLM:
@@ -103,7 +107,7 @@ def export(work: Path, model: LlamaForCausalLM, out: Path) -> None:
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="train_embedded language", description=__doc__)
-    parser.add_argument("--steps", type=int, default=6000, help="updates of 1,024 tokens each")
+    parser.add_argument("--steps", type=int, default=6750, help="updates of 1,024 tokens each")
     parser.add_argument("--threads", type=int, default=1, help="compute threads")
     parser.add_argument("--work", type=Path, default=Path(".train/language"), help="checkpoints")
     parser.add_argument("--out", type=Path, default=LANGUAGE, help="the folder to write")

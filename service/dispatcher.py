@@ -6,6 +6,8 @@ import logging
 import time
 from contextlib import suppress
 
+from msgspec import structs
+
 from config.settings import Settings
 from service.catalogue import Catalogue
 from service.dialects.dialect import Dialect
@@ -110,9 +112,12 @@ class Dispatcher:
                 continue
             elif isinstance(event, Finished | Failed):
                 self._release(link, event.job_id)
-                if isinstance(event, Failed) and self._goes_on(stream, event):
-                    self._retry(stream, event.message)
-                    continue
+                if isinstance(event, Failed):
+                    # An engine that failed cannot tell what it had made; the stream can.
+                    event = structs.replace(event, usage=stream.usage())
+                    if self._goes_on(stream, event):
+                        self._retry(stream, event.message)
+                        continue
             stream.push(event)
             self._turn.touch(stream)
 
@@ -159,8 +164,10 @@ class Dispatcher:
         """After the back-off, once a worker is ready, go on after the tokens that were sent."""
         job = stream.job
         await asyncio.sleep(self._settings.streams.retry_backoff_s * 2 ** (job.num_retries - 1))
-        while not stream.terminal:
+        while True:
             await self._supervisor.wait_ready(job.model)
+            if stream.terminal:
+                return
             try:
                 link = self._choose(job)
             except Unavailable:

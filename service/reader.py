@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from service.events import StreamEvent, join
@@ -91,25 +92,21 @@ class Reader:
 
 
 def _joined(entries: "list[Entry]") -> list[tuple[int, StreamEvent]]:
-    """Join each run of text deltas, choice by choice, under the seq of its last.
+    """Join each run of one choice's text deltas under the seq of its last.
 
-    Runs are kept as parts and joined once: joining on every push would be quadratic.
+    Never across other events: a reader that comes back after a seq must have had all before it and
+    nothing after it. Each run is joined once: joining on every push would be quadratic.
     """
     result: list[tuple[int, StreamEvent]] = []
-    parts: dict[int, list[TextDelta]] = {}
-    last_seq: dict[int, int] = {}
-
-    def flush() -> None:
-        runs = sorted((last_seq[index], join(deltas)) for index, deltas in parts.items())
-        result.extend(runs)
-        parts.clear()
-
-    for seq, event, _ in entries:
-        if isinstance(event, TextDelta):
-            parts.setdefault(event.index, []).append(event)
-            last_seq[event.index] = seq
+    for index, group in groupby(entries, key=_choice_of):
+        run = list(group)
+        if index is None:
+            result += [(entry.seq, entry.event) for entry in run]
         else:
-            flush()
-            result.append((seq, event))
-    flush()
+            deltas = [entry.event for entry in run if isinstance(entry.event, TextDelta)]
+            result.append((run[-1].seq, join(deltas)))
     return result
+
+
+def _choice_of(entry: "Entry") -> int | None:
+    return entry.event.index if isinstance(entry.event, TextDelta) else None

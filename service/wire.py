@@ -17,7 +17,7 @@ from service.framing import Framing, encode_events
 from service.keys import SETTINGS, TURN
 from service.reader import Reader
 from service.streams import Stream
-from workers.messages import Failed, Finished
+from workers.messages import Failed
 
 # The transport's own high-water mark: past it, `drain` waits.
 FULL_BYTES = 1 << 16
@@ -111,8 +111,8 @@ class SocketWriter:
         """A reader that others have outrun gets his own ending; the stream goes on without him."""
         if self._reader.is_dropped:
             stream = self._reader.stream
-            ending = Finished(stream.job.id, "slow_client", stream.usage(), [])
-            self._write(encode_events([(None, ending)], stream.dialect, self._framing))
+            events = [(None, stream.ending("slow_client"))]
+            self._write(encode_events(events, stream.dialect, self._framing))
             self._flush()
 
     def _pump(self) -> None:

@@ -96,12 +96,10 @@ class WorkerLink:
     def _put(self, command: Command, *, tag: JobId | None = None, is_urgent: bool = False) -> None:
         if self.state == "lost":
             return
-        try:
+        # A closed pipe means that the process is ending: the reader hears its last words, then the end.
+        with suppress(EndOfPipe):
             self._writer.put(command, tag=tag, is_urgent=is_urgent)
-        except EndOfPipe:
-            self._lose("its pipe is closed")
-            return
-        self._watch_room()
+            self._watch_room()
 
     def kill(self, why: str) -> None:
         """End the process at once."""
@@ -122,12 +120,10 @@ class WorkerLink:
             self._loop.add_writer(self._writer.fileno(), self._flush)
 
     def _flush(self) -> None:
-        try:
-            is_sent = self._writer.flush()
-        except EndOfPipe:
-            self._lose("its pipe is closed")
-            return
-        if is_sent:
+        is_done = True
+        with suppress(EndOfPipe):
+            is_done = self._writer.flush()
+        if is_done:
             self._is_writing = False
             self._loop.remove_writer(self._writer.fileno())
 

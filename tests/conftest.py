@@ -1,12 +1,30 @@
 """Started servers, shared between all tests of a run."""
 
+import signal
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
 from tests.service_process import ServiceProcess
 
 STEADY_STEPS_PER_S = 50
+# No test takes half of it: what takes longer waits for something that never comes.
+TEST_TIMEOUT_S = 300
+
+
+@pytest.fixture(autouse=True)
+def deadline() -> Iterator[None]:
+    """A test that hangs fails, and says where it stood."""
+
+    def fail(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"the test took longer than {TEST_TIMEOUT_S} s")
+
+    previous = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(TEST_TIMEOUT_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, previous)
 
 
 @pytest.fixture(scope="session")

@@ -68,4 +68,9 @@ def _remember_at_end(request: web.Request, session_id: str, question: str, strea
     """An answer that was begun belongs to the history, however it ended."""
     job, sessions = stream.job, request.app[SESSIONS]
     job.keeps_text = True
-    stream.on_end.append(lambda _: sessions.remember(job.key, session_id, question, "".join(job.texts)))
+
+    def remember(_: Stream) -> None:
+        if job.texts:
+            sessions.remember(job.key, session_id, question, "".join(job.texts))
+
+    stream.on_end.append(remember)

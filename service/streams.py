@@ -216,15 +216,13 @@ class Stream:
         """A reader has gone. Without any other the job is stopped, now or after `resume_ttl`."""
         self._readers.discard(reader)
         reader.stop_stall_timer()
-        if self.terminal and not (self._readers or self.job.is_resumable):
-            self.forget()
-        elif self._readers or self.terminal:
-            self.check_pressure()
-        elif self.job.is_resumable:
-            self._start_timer("ttl", self.settings.resume_ttl, "client_gone")
-            self.check_pressure()
-        else:
+        if not (self._readers or self.job.is_resumable):
             self.end("slow_client" if reader.is_dropped else "client_gone")
+            self.forget()
+        else:
+            if not (self._readers or self.terminal):
+                self._start_timer("ttl", self.settings.resume_ttl, "client_gone")
+            self.check_pressure()
 
     def entries_after(self, seq: int) -> list[Entry]:
         """The logged entries with a greater seq, oldest first."""

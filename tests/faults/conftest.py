@@ -9,13 +9,14 @@ from tests.service_process import ServiceProcess
 FRAGILE = """
 [http]
 keepalive_interval_s = 0.2
-write_timeout_s = 1.0
+write_timeout_s = 3.0
 send_buffer_bytes = 4_096
 
 [streams]
 max_unread_bytes = 32_768
 low_unread_bytes = 8_192
 join_unread_bytes = 2_048
+max_log_bytes = 262_144
 stall_timeout_s = 1.0
 resume_ttl = 1.0
 retry_backoff_s = 0.05

@@ -1,0 +1,112 @@
+"""The model that ships, through worker, service and the official client."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import httpx
+import openai
+import pytest
+
+from tests import sse
+from tests.service_process import ServiceProcess, wait_for
+
+STORY = "Tell me a story about a fox and a lantern."
+MODEL = "tiny"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """What `scripts/serve` starts: the default settings, the embedded model."""
+    with ServiceProcess(tmp_path_factory.mktemp("language")) as service:
+        yield service
+        answer = service.http.post("/generate-stream", json={"prompt": "Hello!", "max_tokens": 40})
+        assert answer.text.endswith("[Generation complete]")
+        wait_for(lambda: not any(worker["jobs"] for worker in service.metrics()["workers"]))
+        assert not service.metrics()["active_streams"]
+        assert service.stop() == 0
+
+
+@pytest.fixture
+def client(service: ServiceProcess) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="unused", max_retries=0) as client:
+        yield client
+
+
+def ask(client: openai.OpenAI, prompt: str, **wishes: object) -> openai.types.chat.ChatCompletion:
+    messages = [{"role": "user", "content": prompt}]
+    return client.chat.completions.create(model=MODEL, messages=messages, **wishes)  # type: ignore[call-overload,no-any-return]
+
+
+def test_a_story_stays_with_what_was_asked_and_ends(client: openai.OpenAI) -> None:
+    choice = ask(client, STORY, temperature=0, max_tokens=400).choices[0]
+    assert choice.finish_reason == "stop"
+    text = choice.message.content or ""
+    assert "fox" in text
+    assert "lantern" in text
+
+
+def test_streamed_and_whole_answers_are_the_same(client: openai.OpenAI) -> None:
+    wishes = {"n": 2, "seed": 11, "max_tokens": 60, "temperature": 0.9}
+    whole = ask(client, STORY, **wishes)
+    texts, usage = ["", ""], None
+    for chunk in ask(client, STORY, stream=True, stream_options={"include_usage": True}, **wishes):  # type: ignore[attr-defined]
+        usage = chunk.usage or usage
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+    assert texts == [choice.message.content for choice in whole.choices]
+    assert texts[0] != texts[1]
+    assert usage == whole.usage
+
+
+def test_a_seed_gives_the_same_text_also_in_company(client: openai.OpenAI, service: ServiceProcess) -> None:
+    alone = ask(client, STORY, seed=7, max_tokens=80).choices[0].message.content
+    company = [{"prompt": f"Tell me about {n} foxes.", "max_tokens": 120} for n in range(6)]
+    with httpx.Client(base_url=service.url) as http:
+        held = [http.build_request("POST", "/generate_stream", json=body) for body in company]
+        answers = [http.send(request, stream=True) for request in held]
+        assert ask(client, STORY, seed=7, max_tokens=80).choices[0].message.content == alone
+        for answer in answers:
+            answer.close()
+
+
+def test_a_stop_string_ends_the_text_before_it(client: openai.OpenAI) -> None:
+    whole = ask(client, STORY, temperature=0, max_tokens=100).choices[0].message.content or ""
+    word = whole.split()[6]
+    choice = ask(client, STORY, temperature=0, max_tokens=100, stop=[word]).choices[0]
+    assert choice.finish_reason == "stop"
+    assert choice.message.content == whole[: whole.index(word)]
+
+
+def test_length_and_context_limits(client: openai.OpenAI) -> None:
+    assert ask(client, STORY, max_tokens=5).choices[0].finish_reason == "length"
+    with pytest.raises(openai.BadRequestError, match="limit of model"):
+        ask(client, STORY, max_tokens=1_000_000)
+    with pytest.raises(openai.BadRequestError, match="tokens"):
+        ask(client, "fox " * 20_000)
+
+
+def test_resume_gives_the_rest_of_the_same_answer(service: ServiceProcess) -> None:
+    body = {"prompt": STORY, "max_tokens": 60, "seed": 3}
+    whole = service.http.post("/generate_stream", json=body, headers={"X-Stream-Resumable": "1"})
+    events = list(sse.events(whole))
+    path = f"/streams/{whole.headers['X-Stream-Id']}"
+    for seen in (0, 1, len(events) // 2, len(events) - 1):
+        rest = list(sse.events(service.http.get(path, headers={"Last-Event-ID": str(seen)})))
+        assert [(e.id, e.event, e.data) for e in rest] == [(e.id, e.event, e.data) for e in events[seen:]]
+
+
+def test_safe_stream_survives_its_worker_word_for_word(service: ServiceProcess) -> None:
+    body = {"prompt": "Tell me a long story about a fox.", "max_tokens": 150, "seed": 5, "temperature": 0.9}
+    whole = [
+        o["token"] for o in sse.objects(service.http.post("/safe_stream", json=body).content) if "token" in o
+    ]
+    with service.http.stream("POST", "/safe_stream", json=body) as answer:
+        chunks = answer.iter_bytes()
+        received = [next(chunks) for _ in range(8)]
+        os.kill(service.worker_pids()[0], signal.SIGKILL)
+        objects = sse.objects(b"".join([*received, *chunks]))
+    assert [o["type"] for o in objects if "type" in o] == ["retry"]
+    assert "".join(o["token"] for o in objects if "token" in o) == "".join(whole)
+    assert objects[-1]["is_complete"]
+    service.wait_ready()

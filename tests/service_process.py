@@ -38,10 +38,15 @@ class ServiceProcess:
             self.process = subprocess.Popen(
                 self._command, cwd=ROOT, env=self._env, stdout=subprocess.PIPE, stderr=log
             )
-        self.url = self.wait_for_log("listening")["url"]
-        self.http = httpx.Client(base_url=self.url, timeout=REQUEST_TIMEOUT_S)
-        if wait_ready:
-            self.wait_ready()
+        try:
+            self.url = self.wait_for_log("listening")["url"]
+            self.http = httpx.Client(base_url=self.url, timeout=REQUEST_TIMEOUT_S)
+            if wait_ready:
+                self.wait_ready()
+        except BaseException:
+            self.process.kill()
+            self.process.communicate()
+            raise
         return self
 
     def __enter__(self) -> Self:

@@ -192,14 +192,19 @@ class Dispatcher:
             complaints = "; ".join(self._supervisor.complaints()) or "restarting"
             raise Unavailable(f"no worker is ready: {complaints}", code="model_not_ready", retry_after_s=5)
         link = min(links, key=lambda link: len(link.jobs))
-        limit = self._settings.models[model].max_num_seqs + self._settings.models[model].max_waiting
-        unsent, max_unsent = link.num_unsent_bytes, self._settings.workers.max_unsent_bytes
-        if len(link.jobs) >= limit or unsent > max_unsent:
-            message = (
-                f"{len(link.jobs)} jobs wait or run >= {limit} (models.{model}.max_num_seqs + max_waiting)"
-            )
-            raise Unavailable(message, code="queue_full", retry_after_s=self._retry_after_s())
+        if full := self._fullness(link, model):
+            raise Unavailable(full, code="queue_full", retry_after_s=self._retry_after_s())
         return link
+
+    def _fullness(self, link: WorkerLink, model: str) -> str | None:
+        """Why the worker takes no more, or None when it does."""
+        limit = self._settings.models[model].max_num_seqs + self._settings.models[model].max_waiting
+        if len(link.jobs) >= limit:
+            return f"{len(link.jobs)} jobs wait or run >= {limit} (models.{model}.max_num_seqs + max_waiting)"
+        unsent, max_unsent = link.num_unsent_bytes, self._settings.workers.max_unsent_bytes
+        if unsent > max_unsent:
+            return f"{unsent} bytes wait for the worker > {max_unsent} (workers.max_unsent_bytes)"
+        return None
 
     def _retry_after_s(self) -> int:
         return min(60, max(1, round(self._metrics.avg_duration_s)))

@@ -56,7 +56,8 @@ class SocketWriter:
         self._attention = asyncio.Event()
         self._parts: list[bytes] = []
         self._is_full = False
-        self._has_written = False
+        self._loop = asyncio.get_running_loop()
+        self._written_at = self._loop.time()
         self._is_stuck = False
 
     async def run(self) -> web.StreamResponse:
@@ -89,14 +90,17 @@ class SocketWriter:
 
     async def _rest(self) -> None:
         """Sleep until the pump needs the task; say that the stream lives when nothing else does."""
-        self._has_written = False
         self._attention.clear()
+        due = self._written_at + self._http.keepalive_interval_s
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._http.keepalive_interval_s):
+            async with asyncio.timeout_at(due):
                 await self._attention.wait()
-        if not self._has_written and not self._reader.is_at_end and self._framing.keepalive:
-            self._write(self._framing.keepalive)
-            self._flush()
+        now = self._loop.time()
+        if now - self._written_at >= self._http.keepalive_interval_s:
+            self._written_at = now
+            if not self._reader.is_at_end:
+                self._write(self._framing.keepalive)
+                self._flush()
 
     async def _drain(self, writer: AbstractStreamWriter) -> None:
         try:
@@ -133,7 +137,7 @@ class SocketWriter:
 
     def _write(self, body: bytes) -> None:
         if body:
-            self._has_written = True
+            self._written_at = self._loop.time()
             self._parts.append(b"%x\r\n%b\r\n" % (len(body), body) if self._is_chunked else body)
 
     def _flush(self) -> None:

@@ -37,6 +37,9 @@ path = "echo"
 [models.steady]
 path = "echo@20"
 max_num_seqs = 1
+
+[models.slow]
+path = "echo@4"
 """
 
 
@@ -59,7 +62,7 @@ def started_fragile_service(
 
 @pytest.fixture
 def service(started_fragile_service: ServiceProcess) -> Iterator[ServiceProcess]:
-    """Models `echo` (fast) and `steady` (20 steps a second, one job at a time).
+    """Models `echo` (fast), `steady` (20 steps a second, one job at a time) and `slow` (4 a second).
 
     Before and after each test all workers are up; after it nothing runs and one more is served.
     """

@@ -177,3 +177,12 @@ def test_a_stuck_socket_is_cut_off(service: ServiceProcess) -> None:
         wait_for(is_open)
         wait_for(lambda: not is_open())
     service.wait_idle()
+
+
+def test_no_pause_between_tokens_is_longer_than_the_keepalives_interval(service: ServiceProcess) -> None:
+    """A token every 250 ms, a proxy that loses patience after 200: each wait needs its own comment."""
+    body = {"prompt": " ".join(WORDS.split()[:12]), "model": "slow"}
+    answer = service.http.post("/stream_text", json=body)
+    blocks = [block for block in answer.content.split(b"data: ")[1:-1] if b"token" in block]
+    assert len(blocks) == 12
+    assert sum(b": keep-alive" in block for block in blocks[:-1]) >= 8

@@ -1,5 +1,6 @@
 """A worker's life: threads fixed, model loaded, loop run, last words said."""
 
+import ctypes
 import logging
 import os
 import signal
@@ -16,6 +17,9 @@ from workers.messages import Bye, Message, Ready
 from workers.queues import EndOfPipe, WorkerEnd
 
 log = logging.getLogger(__name__)
+
+# mallopt(3)
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -44,10 +48,23 @@ def main(spec: WorkerSpec, commands: Connection, reports: Connection) -> None:
         sys.exit(1)
 
 
+def keep_freed_memory() -> None:
+    """Let glibc keep what a step frees for the next one, where there is a glibc.
+
+    By itself it gives large blocks back to the system, and each step pays for their pages again: a
+    first run at 32 sequences took 7.3 s instead of 3.8, a prefill step 230 ms instead of 105.
+    """
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
+        libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
+
+
 def _settle(spec: WorkerSpec) -> None:
     """Before any tensor library is loaded: they read the number of threads once, at import."""
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(spec.num_threads)
+    keep_freed_memory()
     # The service answers the terminal's and systemd's signals; a worker leaves when it is told to.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -11,10 +11,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from config.command_line import load
 from workers.messages import ChatMessage, ChatPrompt, Sampling, TextDelta, TextWork
+from workers.process import keep_freed_memory
 from workers.registry import load_engine
 
 
 def main(flags: list[str]) -> None:
+    keep_freed_memory()
     settings = load(flags, {})
     name, model = next(iter(settings.models.items()))
     engine = load_engine(name, model)

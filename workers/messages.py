@@ -4,9 +4,7 @@ A closed union of frozen structs: strings, numbers, bytes, lists and other messa
 msgpack arrays, because field names would triple the bytes of a token event.
 """
 
-from typing import Annotated
-
-from msgspec import Meta, Struct, msgpack
+from msgspec import Struct, msgpack
 
 JobId = int
 
@@ -219,8 +217,6 @@ class Bye(Message, frozen=True, gc=False):
 
 
 Report = Ready | EventBatch | Heartbeat | Bye
-
-FrameSize = Annotated[int, Meta(ge=0, lt=1 << 32)]
 
 encode = msgpack.Encoder().encode
 decode_command = msgpack.Decoder(Command).decode

@@ -16,7 +16,6 @@ from workers.messages import Command, JobId, Report, decode_command, encode
 
 HEADER = struct.Struct("<I")
 READ_BYTES = 1 << 18
-MAX_FRAME_BYTES = 1 << 28
 
 
 class EndOfPipe(Exception):

@@ -140,24 +140,6 @@ def test_a_reader_who_listens_again_has_lost_nothing(service: ServiceProcess) ->
     assert data[-1]["choices"][0]["finish_reason"] == "length"
 
 
-def test_a_slow_reader_beside_a_quick_one_is_dropped_alone(service: ServiceProcess) -> None:
-    body = FLOOD | {"max_tokens": 20_000}
-    with opened(service, "/v1/completions", body, **{"X-Stream-Resumable": "1"}) as quick:
-        stream_id = quick.headers["X-Stream-Id"]
-        with closing(connect(service.url, RECEIVE_BYTES)) as slow:
-            # From now on: what came first may be gone.
-            slow.sendall(f"GET /streams/{stream_id}?last_event_id=99999 HTTP/1.0\r\nHost: x\r\n\r\n".encode())
-            assert slow.recv(10)
-            data = sse.objects(quick.iter_bytes())
-            assert data[-1]["choices"][0]["finish_reason"] == "length"
-            assert sum(len(item["choices"][0]["text"]) for item in data) == 20_000 * len("flood")
-            read = b""
-            while chunk := slow.recv(1 << 16):
-                read += chunk
-    assert b'"finish_reason":"slow_client"' in read
-    assert read.count(b"[DONE]") == 1
-
-
 def test_who_listens_again_too_late_hears_why_it_ended(service: ServiceProcess) -> None:
     with deaf(service) as client:
         service.wait_for_metrics(lambda m: m["active_streams"] == 1)

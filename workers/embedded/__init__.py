@@ -2,5 +2,11 @@
 
 from pathlib import Path
 
-# The folder of the language model called `embedded`, as transformers loads it.
-LANGUAGE = Path(__file__).parent / "language"
+_HERE = Path(__file__).parent
+
+# The folders of the models called `embedded`, as transformers (ENTITIES: as spaCy) loads them.
+LANGUAGE = _HERE / "language"
+SENTIMENT = _HERE / "sentiment"
+ENTITIES = _HERE / "entities"
+SUMMARY = _HERE / "summary"
+TRANSLATION = _HERE / "translation"

@@ -80,7 +80,7 @@ class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model and the worker processes that serve it."""
 
-    engine: Literal["llm", "echo"]
+    engine: Literal["llm", "echo", "tasks"]
     path: Annotated[str, Meta(min_length=1)]
     num_workers: Annotated[int, Meta(ge=1, le=256)]
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
@@ -93,6 +93,11 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_waiting: Positive
     cache_bytes: Annotated[int, Meta(ge=0, le=1 << 44)]
     block_tokens: Annotated[int, Meta(ge=1, le=1_024)]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it answers prompts; else it runs tasks."""
+        return self.engine != "tasks"
 
 
 class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from service.errors import BadParams, TooMany, Unavailable
 from service.job import Job
 from service.keys import CALLER, CATALOGUE, DISPATCHER, REQUEST_ID, SETTINGS, SUPERVISOR
 from service.params.wishes import Wishes
-from workers.messages import Limits, Sampling, TextWork
+from workers.messages import Limits, Sampling, TextWork, Work
 
 SEED_BITS = 63
 LOCAL = "local"
@@ -17,21 +17,29 @@ UNLIMITED = Limits(0, 0, 0, True, "upstream")
 
 
 def admit(request: web.Request, wishes: Wishes, *, max_retries: int = 0) -> Job:
-    """Make the job of a request.
+    """Make the job of a request for text.
 
-    Raises BadParams for what the model cannot give, TooMany when the key has enough streams open,
-    Unavailable while the model has never been ready.
+    Raises BadParams for what the model cannot give, Unavailable while the model has never been
+    ready, and as `admit_work` does.
     """
     is_local = wishes.provider == LOCAL
     limits = limits_of(request, wishes.model) if is_local else UNLIMITED
+    work = TextWork(wishes.prompts, _sampling(request, wishes, limits), wishes.n)
+    return admit_work(request, wishes.model, work, provider=wishes.provider, max_retries=max_retries)
+
+
+def admit_work(
+    request: web.Request, model: str, work: Work, *, provider: str = LOCAL, max_retries: int = 0
+) -> Job:
+    """Make the job of a request. Raises TooMany when the key has enough streams open."""
     _check_room(request)
     return Job(
         id=request.app[DISPATCHER].next_job_id(),
         key=request[CALLER],
         route=request.path,
-        model=wishes.model,
-        provider=wishes.provider,
-        work=TextWork(wishes.prompts, _sampling(request, wishes, limits), wishes.n),
+        model=model,
+        provider=provider,
+        work=work,
         request_id=request[REQUEST_ID],
         timeout_s=_timeout_s(request),
         is_resumable=wants_resume(request),

@@ -23,9 +23,11 @@ from service.worker_link import WorkerLink
 from workers.errors import KINDS
 from workers.messages import (
     Cancel,
+    Event,
     EventBatch,
     Failed,
     Finished,
+    Item,
     Pause,
     Resume,
     Started,
@@ -103,23 +105,32 @@ class Dispatcher:
                 continue
             if isinstance(event, TextDelta):
                 if not stream.last_event_at:
-                    log.info(
-                        "job first event", extra=_facts(stream) | {"ttft_s": round(now - stream.opened_at, 4)}
-                    )
+                    self._log_first(stream, now)
                 self._metrics.token(stream, event, now)
-            elif isinstance(event, Started):
-                self._started(stream, event)
-                continue
-            elif isinstance(event, Finished | Failed):
-                self._release(link, event.job_id)
-                if isinstance(event, Failed):
-                    # An engine that failed cannot tell what it had made; the stream can.
-                    event = structs.replace(event, usage=stream.usage())
-                    if self._goes_on(stream, event):
-                        self._retry(stream, event.message)
-                        continue
-            stream.push(event)
+                stream.push(event)
+            else:
+                self._take_other(link, stream, event, now)
             self._turn.touch(stream)
+
+    def _take_other(self, link: Link, stream: Stream, event: Event, now: float) -> None:
+        """What is no text is rarer, and there is more to it."""
+        match event:
+            case Started():
+                self._started(stream, event)
+            case Item():
+                if not stream.last_event_at:
+                    self._log_first(stream, now)
+                self._metrics.item(stream, now)
+            case Finished():
+                self._release(link, event.job_id)
+            case Failed():
+                self._release(link, event.job_id)
+                # An engine that failed cannot tell what it had made; the stream can.
+                event = structs.replace(event, usage=stream.usage())
+                if self._goes_on(stream, event):
+                    self._retry(stream, event.message)
+                    return
+        stream.push(event)
 
     def lose(self, link: WorkerLink) -> None:
         """End or move every job of a worker that is gone."""
@@ -144,6 +155,9 @@ class Dispatcher:
             stream.is_started = True
             self._metrics.started(stream, event)
             log.info("job started", extra=_facts(stream))
+
+    def _log_first(self, stream: Stream, now: float) -> None:
+        log.info("job first event", extra=_facts(stream) | {"ttft_s": round(now - stream.opened_at, 4)})
 
     def _release(self, link: Link, job_id: int) -> None:
         link.jobs.pop(job_id, None)
@@ -215,8 +229,8 @@ class Dispatcher:
         self._links.pop(stream.job.id, None)
         self._metrics.ended(stream)
         if stream.terminal:
-            usage = stream.terminal.usage
-            extra = _facts(stream) | {"reason": reason_of(stream.terminal), "tokens": usage.completion_tokens}
+            work, usage = stream.job.work, stream.terminal.usage
+            extra = _facts(stream) | {"reason": reason_of(stream.terminal), work.unit: work.num_made(usage)}
             if isinstance(stream.terminal, Failed):
                 extra["error"] = stream.terminal.message
             log.info("job ended", extra=extra)

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from workers.messages import Accepted, ChoiceFinished, Failed, Finished, JobId, TextDelta
+from workers.messages import Event, Failed, Finished, JobId, TextDelta
 
 
 class Retrying(Struct, frozen=True, gc=False):
@@ -14,7 +14,7 @@ class Retrying(Struct, frozen=True, gc=False):
     error: str
 
 
-StreamEvent = Accepted | TextDelta | ChoiceFinished | Retrying | Finished | Failed
+StreamEvent = Event | Retrying
 Terminal = Finished | Failed
 
 

@@ -42,12 +42,12 @@ class Sse(Framing):
 
 
 class Ndjson(Framing):
-    """One JSON object a line. `[DONE]` and other words that are no JSON are left out."""
+    """One JSON value a line. `[DONE]` and other words that are no JSON are left out."""
 
     media_type = "application/x-ndjson"
 
     def frame(self, out: Out, seq: int | None) -> bytes:  # noqa: ARG002
-        if out.body[:1] == b"{":
+        if out.is_json:
             return out.body + b"\n"
         return b'{"status":"%b"}\n' % out.event.encode() if out.event else b""
 

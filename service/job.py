@@ -2,9 +2,9 @@
 
 import secrets
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from workers.messages import JobId, TextDelta, TextWork
+from workers.messages import JobId, TextDelta, Work
 
 
 class Job(Struct, kw_only=True):
@@ -14,7 +14,7 @@ class Job(Struct, kw_only=True):
     key: str
     route: str
     model: str
-    work: TextWork
+    work: Work
     request_id: str
     provider: str = "local"
     timeout_s: float | None = None
@@ -40,9 +40,9 @@ class Job(Struct, kw_only=True):
 
     def release(self) -> None:
         """Free what only a running job needs: prompts may be large, and its stream is kept a while."""
-        self.work = structs.replace(self.work, prompts=[], generated=[])
+        self.work = self.work.emptied()
         self.generated, self.texts = [], []
 
-    def rest(self, done: set[int]) -> TextWork:
+    def rest(self, done: set[int]) -> Work:
         """The work that is left, for another worker."""
-        return structs.replace(self.work, generated=self.generated, done=sorted(done))
+        return self.work.rest(self.generated, sorted(done))

@@ -54,6 +54,7 @@ class Metrics(Collector):
         self._queue_time = Histogram()
         self._reasons: Counter[tuple[str, str]] = Counter()
         self._num_tokens: Counter[str] = Counter()
+        self._num_items: Counter[str] = Counter()
         self._num_streams = 0
         self._durations: deque[float] = deque(maxlen=NUM_DURATIONS)
         self._registry = CollectorRegistry(auto_describe=False)
@@ -76,6 +77,11 @@ class Metrics(Collector):
             self._ttft.observe(now - stream.opened_at)
         stream.last_event_at = now
         self._num_tokens[stream.job.model] += len(delta.token_ids)
+
+    def item(self, stream: Stream, now: float) -> None:
+        """A task's pace is its own affair: its items are counted, not timed beside the tokens."""
+        stream.last_event_at = now
+        self._num_items[stream.job.model] += 1
 
     def ended(self, stream: Stream) -> None:
         if stream.terminal:
@@ -107,6 +113,7 @@ class Metrics(Collector):
             "log_bytes": self._catalogue.log_bytes(),
             "open_sockets": len(self._sockets),
             "tokens": dict(self._num_tokens),
+            "items": dict(self._num_items),
             "ended": dict(self._endings()),
             "workers": self._supervisor.summary(),
         }
@@ -126,6 +133,9 @@ class Metrics(Collector):
         yield self._counters()
         yield _labelled_counter(
             "sluice_tokens", "Tokens generated.", ["model"], {(m,): n for m, n in self._num_tokens.items()}
+        )
+        yield _labelled_counter(
+            "sluice_items", "Items of tasks.", ["model"], {(m,): n for m, n in self._num_items.items()}
         )
         yield _labelled_counter(
             "sluice_streams_ended", "By model and reason.", ["model", "reason"], self._reasons

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from workers.messages import TaskSpec
+
 if TYPE_CHECKING:
     from service.routes import Route
 
+TASK_PATH = "/tasks/{name}"
 PLACE = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 ERROR_SCHEMA = {
     "type": "object",
@@ -29,8 +32,8 @@ ERROR_SCHEMA = {
 }
 
 
-def describe(routes: Sequence["Route"]) -> dict[str, Any]:
-    """The OpenAPI document of all HTTP routes."""
+def describe(routes: Sequence["Route"], tasks: Sequence[TaskSpec] = ()) -> dict[str, Any]:
+    """The OpenAPI document of all HTTP routes, and of each task under its own path."""
     kinds = [route.params for route in routes if route.params]
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(kinds, schemas, strict=True))
@@ -38,6 +41,8 @@ def describe(routes: Sequence["Route"]) -> dict[str, Any]:
     for route in routes:
         operation = _operation(route, schema_of, components)
         paths.setdefault(PLACE.sub(r"{\1}", route.path), {})[route.method.lower()] = operation
+    for task in tasks:
+        paths[TASK_PATH.format(name=task.name)] = {"post": _task(task, paths[TASK_PATH]["post"], components)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Sluice", "version": package_version()},
@@ -81,6 +86,21 @@ def _operation(route: "Route", schema_of: dict[Any, Any], components: dict[str, 
         body = {"application/json": {"schema": schema_of[route.params]}}
         operation["requestBody"] = {"required": True, "content": body}
     return operation
+
+
+def _task(task: TaskSpec, route: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """The route's operation, for one task; what its schema defines goes to the components."""
+    prefix = f"task.{task.name}."
+    schema = msgspec.json.decode(
+        task.schema.replace(b'"#/$defs/', f'"#/components/schemas/{prefix}'.encode()), type=dict[str, Any]
+    )
+    components |= {prefix + name: inner for name, inner in schema.pop("$defs", {}).items()}
+    return route | {
+        "summary": task.description,
+        "operationId": f"post_tasks_{task.name}",
+        "parameters": [],
+        "requestBody": {"required": False, "content": {"application/json": {"schema": schema}}},
+    }
 
 
 def _parameter(name: str, place: str, schema: dict[str, Any], is_required: bool) -> dict[str, Any]:

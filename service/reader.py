@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from service.events import StreamEvent, join
-from workers.messages import TextDelta
+from workers.messages import Progress, TextDelta
 
 if TYPE_CHECKING:
     from service.streams import Entry, Stream
@@ -92,13 +92,15 @@ class Reader:
 
 
 def _joined(entries: "list[Entry]") -> list[tuple[int, StreamEvent]]:
-    """Join each run of one choice's text deltas under the seq of its last.
+    """Join each run of one choice's text deltas under the seq of its last; of progress keep the newest.
 
     Never across other events: a reader that comes back after a seq must have had all before it and
     nothing after it. Each run is joined once: joining on every push would be quadratic.
     """
+    newest = max((entry.seq for entry in entries if isinstance(entry.event, Progress)), default=0)
+    kept = [entry for entry in entries if entry.seq == newest or not isinstance(entry.event, Progress)]
     result: list[tuple[int, StreamEvent]] = []
-    for index, group in groupby(entries, key=_choice_of):
+    for index, group in groupby(kept, key=_choice_of):
         run = list(group)
         if index is None:
             result += [(entry.seq, entry.event) for entry in run]

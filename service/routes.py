@@ -6,7 +6,7 @@ from typing import NamedTuple
 from aiohttp import web
 from msgspec import Struct
 
-from service.handlers import openai, operations, sockets, streams, text
+from service.handlers import openai, operations, sockets, streams, tasks, text
 from service.keys import ROUTE_TABLE
 from service.params.native import ChatParams, GenerateParams, PromptParams, SafeParams
 from service.params.openai import ChatCompletionParams, CompletionParams
@@ -41,6 +41,8 @@ ROUTES = [
     Route("GET", "/chat/stream", text.chat_stream, ChatParams, SSE),
     Route("POST", "/chat/stream-simple", text.chat_stream_simple, ChatParams, TEXT),
     Route("POST", "/chat/stream/{stream_id}/cancel", streams.cancel_stream),
+    Route("GET", "/tasks", tasks.list_tasks),
+    Route("POST", "/tasks/{name}", tasks.run_task, media=SSE),
     Route("GET", "/streams", streams.list_streams),
     Route("GET", "/streams/{stream_id}", streams.follow_stream, media=SSE),
     Route("POST", "/streams/{stream_id}/cancel", streams.cancel_stream),

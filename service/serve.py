@@ -102,10 +102,13 @@ def banner(supervisor: Supervisor, url: str) -> str:
         description = post.limits.description if post.limits else "not loaded"
         lines.append(f"  model {post.model!r}: {description} (worker {post.index})")
     lines.append("Try:")
-    lines.append(
-        f"  curl -N {url}/generate_stream -H 'Content-Type: application/json' "
-        '-d \'{"prompt": "Tell me a story about a fox and a lantern."}\''
-    )
+    if all(post.limits and post.limits.tasks for post in supervisor.posts):
+        lines.append(f"  curl {url}/tasks")
+    else:
+        lines.append(
+            f"  curl -N {url}/generate_stream -H 'Content-Type: application/json' "
+            '-d \'{"prompt": "Tell me a story about a fox and a lantern."}\''
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -17,7 +17,7 @@ from service.errors import Expired
 from service.events import StreamEvent, Terminal, reason_of
 from service.job import Job
 from service.reader import Reader
-from workers.messages import Accepted, ChoiceFinished, Failed, Finished, TextDelta, Usage
+from workers.messages import Accepted, ChoiceFinished, Failed, Finished, Item, TextDelta, Usage
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class Stream:
         self.terminal: Terminal | None = None
         self.prompt_tokens = 0
         self.num_tokens = [0] * job.work.num_choices
+        self.num_items = 0
         self.done: set[int] = set()
         self.is_accepted = False
         self.is_started = False
@@ -105,7 +106,7 @@ class Stream:
         return "running" if self.is_started else "waiting"
 
     def usage(self) -> Usage:
-        return Usage(self.prompt_tokens, sum(self.num_tokens))
+        return Usage(self.prompt_tokens, sum(self.num_tokens), self.num_items)
 
     def summary(self) -> dict[str, object]:
         """What `/streams` and `/metrics` say of it."""
@@ -116,7 +117,7 @@ class Stream:
             "state": self.state,
             "seq": self.seq,
             "age": round(time.monotonic() - self.opened_at, 3),
-            "tokens": sum(self.num_tokens),
+            self.job.work.unit: self.job.work.num_made(self.usage()),
         }
 
     # Events in
@@ -147,6 +148,10 @@ class Stream:
                 self.prompt_tokens = event.prompt_tokens
             case ChoiceFinished():
                 self.done.add(event.index)
+            case Item():
+                self.num_items += 1
+                self._log(event, EVENT_BYTES + len(event.value))
+                return
         if isinstance(event, Finished | Failed):
             self._log(event, EVENT_BYTES)
             self._finish(event)

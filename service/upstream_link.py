@@ -97,6 +97,7 @@ class UpstreamLink:
 
     async def _relay(self, stream: Stream, command: Submit, gate: asyncio.Event) -> None:
         job_id, work, num_pieces = command.job_id, command.work, 0
+        assert isinstance(work, TextWork)
         answer = self._provider.answer(stream.job.model, _messages(work), work.sampling)
         async with aclosing(answer):
             async for piece in answer:

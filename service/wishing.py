@@ -80,16 +80,20 @@ def _openai(
 
 
 def resolve_model(request: web.Request, name: str | None) -> str:
-    """The model of that name; the first configured one when none is named. Raises NotFound."""
-    models = request.app[SETTINGS].models
-    if name is None:
-        return next(iter(models))
+    """The text model of that name; the first configured one when none is named. Raises NotFound."""
+    models = text_models(request)
+    name = name if name is not None else next(iter(models), "")
     if name not in models:
-        known = ", ".join(models)
+        known = ", ".join(models) or "no model that answers prompts"
         raise NotFound(
             f"$.model: {name[:80]!r} is unknown; there is: {known}", code="model_not_found", param="model"
         )
     return name
+
+
+def text_models(request: web.Request) -> list[str]:
+    """The configured models that answer prompts, in order."""
+    return [name for name, model in request.app[SETTINGS].models.items() if model.is_text]
 
 
 def check_chars(request: web.Request, field: str, num_chars: int, status: int) -> None:

@@ -1,12 +1,17 @@
 """What the loop asks of every engine, whatever the model."""
 
 from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
 
 from workers.messages import Event, JobId, Limits, Stats, Work
 
+W = TypeVar("W", bound=Work)
 
-class Engine(ABC):
+
+class Engine(ABC, Generic[W]):
     """Runs many jobs at once, one `step` after another. Single-threaded: the loop is the only caller.
+
+    W is the kind of work it does; the service sends it no other.
 
     A job lives from a successful `add` to its terminal event. Exactly one terminal event (`Finished`
     or `Failed`) leaves `step` for each job, also after `cancel`; no event of the job follows it.
@@ -15,7 +20,7 @@ class Engine(ABC):
     limits: Limits
 
     @abstractmethod
-    def add(self, job_id: JobId, work: Work) -> Event:
+    def add(self, job_id: JobId, work: W) -> Event:
         """Check the work and queue it; return its `Accepted`.
 
         Raises JobError when the model cannot take it; then the engine keeps nothing of the job.

@@ -7,6 +7,8 @@
         ├── context_length_exceeded  400  no       prompt (and answer) do not fit the model
         ├── engine_overloaded   503     yes        the engine's waiting queue is full
         ├── engine_failed       500     yes        a step raised; the worker is replaced
+        ├── task_failed         500     no         a user's task raised
+        ├── task_bad_value      500     no         a user's task yielded what cannot be sent
         ├── worker_lost         503     yes        the process is gone; made by the service
         ├── upstream_refused    400     no         a provider will not have the request
         ├── upstream_busy       503     yes        a provider is out of room
@@ -16,7 +18,14 @@ One code, three dresses: an HTTP status before the first byte, a terminal event 
 log line with the job's id and the traceback where it happened.
 """
 
-from typing import NamedTuple
+import re
+from typing import Any, NamedTuple
+
+import msgspec
+
+PLACE = re.compile(r"^(.*?)(?: - at `\$\.?(.*?)`)?$", re.DOTALL)
+STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+NUM_VALUE_CHARS = 60
 
 
 class Kind(NamedTuple):
@@ -29,6 +38,8 @@ KINDS: dict[str, Kind] = {
     "context_length_exceeded": Kind(400, False),
     "engine_overloaded": Kind(503, True),
     "engine_failed": Kind(500, True),
+    "task_failed": Kind(500, False),
+    "task_bad_value": Kind(500, False),
     "worker_lost": Kind(503, True),
     "upstream_refused": Kind(400, False),
     "upstream_busy": Kind(503, True),
@@ -48,3 +59,34 @@ class JobError(Exception):
         self.code = code
         self.message = message
         self.param = param
+
+
+class Complaint(NamedTuple):
+    """What is wrong with a value: a message for users, and the field's place, if it has one."""
+
+    message: str
+    param: str | None
+
+
+def complaint(error: msgspec.ValidationError, values: Any) -> Complaint:
+    """Say field, value and what is accepted. `values` are the untyped ones that did not fit."""
+    match = PLACE.match(str(error))
+    message, place = (match[1], match[2] or "") if match else (str(error), "")
+    missing = re.search(r"required field `(\w+)`", message)
+    if missing:
+        place = f"{place}.{missing[1]}".lstrip(".")
+        return Complaint(f"$.{place}: required, but missing", place)
+    if not place:
+        return Complaint(f"$: {message}", None)
+    return Complaint(f"$.{place}: {message}, not {_show(values, place)}", place)
+
+
+def _show(values: Any, place: str) -> str:
+    """The value at a place such as `messages[0].role`, short enough for a message."""
+    for name, index in STEP.findall(place):
+        try:
+            values = values[name] if name else values[int(index)]
+        except (KeyError, IndexError, TypeError):
+            return "what was given"
+    text = msgspec.json.encode(values).decode()
+    return text if len(text) <= NUM_VALUE_CHARS else f"{text[:NUM_VALUE_CHARS]}… ({len(text)} characters)"

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from typing import Any
 
 from workers.engine import Engine
 from workers.errors import JobError
@@ -29,7 +30,7 @@ LAST_WORDS_S = 2.0
 class Loop:
     """Runs one engine until it is told to leave, the service is gone, or a step raises."""
 
-    def __init__(self, engine: Engine, end: WorkerEnd, heartbeat_s: float) -> None:
+    def __init__(self, engine: Engine[Any], end: WorkerEnd, heartbeat_s: float) -> None:
         self._engine = engine
         self._end = end
         self._heartbeat_s = heartbeat_s

@@ -4,13 +4,23 @@ A closed union of frozen structs: strings, numbers, bytes, lists and other messa
 msgpack arrays, because field names would triple the bytes of a token event.
 """
 
-from msgspec import Struct, msgpack
+from typing import ClassVar
+
+from msgspec import Struct, msgpack, structs
 
 JobId = int
 
 
 class Message(Struct, frozen=True, gc=False, array_like=True, tag=True):
     """Base of all messages; the tag is the class name."""
+
+
+class Usage(Message, frozen=True, gc=False):
+    """What a job has used and made so far."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    num_items: int = 0
 
 
 # What a job asks for: a user's validated wishes, ready for the engine.
@@ -62,6 +72,8 @@ class TextWork(Message, frozen=True, gc=False):
     the engine goes on after them and sends only what follows. Choices in `done` are complete.
     """
 
+    unit: ClassVar[str] = "tokens"
+
     prompts: list[Prompt]
     sampling: Sampling
     n: int = 1
@@ -72,8 +84,39 @@ class TextWork(Message, frozen=True, gc=False):
     def num_choices(self) -> int:
         return len(self.prompts) * self.n
 
+    def num_made(self, usage: Usage) -> int:
+        return usage.completion_tokens
 
-Work = TextWork
+    def rest(self, generated: list[list[int]], done: list[int]) -> "TextWork":
+        return structs.replace(self, generated=generated, done=done)
+
+    def emptied(self) -> "TextWork":
+        return structs.replace(self, prompts=[], generated=[])
+
+
+class TaskWork(Message, frozen=True, gc=False):
+    """One call of a user's task; `params` is the JSON that its own params are read from."""
+
+    unit: ClassVar[str] = "items"
+    num_choices: ClassVar[int] = 0
+
+    name: str
+    params: bytes
+
+    def num_made(self, usage: Usage) -> int:
+        return usage.num_items
+
+    def rest(self, generated: list[list[int]], done: list[int]) -> "TaskWork":  # noqa: ARG002
+        return self
+
+    def emptied(self) -> "TaskWork":
+        return TaskWork(self.name, b"")
+
+
+# Each kind of work says of itself what the service asks: in which `unit` its results are counted and
+# how many a usage has of it (`num_made`); its `num_choices`; what of it is left for another worker
+# (`rest`); and what is kept of it once the job has ended (`emptied`).
+Work = TextWork | TaskWork
 
 
 # Commands: service -> worker.
@@ -108,11 +151,6 @@ Command = Submit | Cancel | Pause | Resume | Drain | Stop
 
 
 # Events: worker -> service, about one job. Exactly one of Finished and Failed ends each job.
-
-
-class Usage(Message, frozen=True, gc=False):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
 
 
 class Accepted(Message, frozen=True, gc=False):
@@ -150,6 +188,21 @@ class ChoiceFinished(Message, frozen=True, gc=False):
     reason: str
 
 
+class Item(Message, frozen=True, gc=False):
+    """One result, whole: `value` is its JSON, in one line."""
+
+    job_id: JobId
+    value: bytes
+
+
+class Progress(Message, frozen=True, gc=False):
+    """How far the job is: `done` of `total` of its own units. A later one takes its place."""
+
+    job_id: JobId
+    done: int
+    total: int
+
+
 class Finished(Message, frozen=True, gc=False):
     """The job ended, and with it the choices in `ended`, for `reason`."""
 
@@ -169,20 +222,29 @@ class Failed(Message, frozen=True, gc=False):
     usage: Usage
 
 
-Event = Accepted | Started | TextDelta | ChoiceFinished | Finished | Failed
+Event = Accepted | Started | TextDelta | ChoiceFinished | Item | Progress | Finished | Failed
 
 
 # Reports: worker -> service, about itself.
 
 
+class TaskSpec(Message, frozen=True, gc=False):
+    """A task that a worker runs; `schema` is its params' JSON schema, self-contained, as JSON."""
+
+    name: str
+    description: str
+    schema: bytes
+
+
 class Limits(Message, frozen=True, gc=False):
-    """What the loaded model can take. 0 tokens means without limit."""
+    """What the loaded model can take, and the tasks it runs. 0 tokens means without limit."""
 
     max_model_len: int
     max_num_seqs: int
     vocab_size: int
     has_chat_template: bool
     description: str
+    tasks: list[TaskSpec] = []
 
 
 class Ready(Message, frozen=True, gc=False):

@@ -12,11 +12,15 @@ encode = json.Encoder().encode
 
 
 class Out(NamedTuple):
-    """One object on the wire: its bytes, the event's name on SSE, what it is as plain text."""
+    """One object on the wire: its bytes, the event's name on SSE, what it is as plain text.
+
+    Without `is_json` the bytes are words of an API that have no place among JSON.
+    """
 
     body: bytes
     event: str | None = None
     text: str = ""
+    is_json: bool = True
 
 
 class Dialect(ABC):

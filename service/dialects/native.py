@@ -5,7 +5,7 @@ from msgspec import Struct
 from service.dialects.dialect import Dialect, Out, encode, usage_object
 from service.errors import failure_object
 from service.events import Retrying, StreamEvent, reason_of
-from workers.messages import Accepted, ChoiceFinished, Failed, Finished, TextDelta
+from workers.messages import Accepted, Failed, Finished, TextDelta
 
 # An answer that ended for one of these is all that there is.
 WHOLE = frozenset(("stop", "length", "tool_calls", "completed"))
@@ -47,7 +47,7 @@ class GenerateDialect(Dialect):
                 return [failure_out(event)]
             case Retrying():
                 return [self.retry(event)]
-            case ChoiceFinished():
+            case _:
                 return []
 
     def start(self) -> Out:
@@ -150,6 +150,6 @@ class ChatDialect(Dialect):
 
     def done(self, end: Finished) -> Out:
         if end.reason == "cancelled":
-            return Out(b"Stream cancelled", "cancelled", closing_text(end))
+            return Out(b"Stream cancelled", "cancelled", closing_text(end), is_json=False)
         body = {"status": "complete", "finish_reason": end.reason, "usage": usage_object(end.usage)}
         return Out(encode(body), "done", closing_text(end))

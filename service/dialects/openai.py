@@ -12,7 +12,7 @@ from service.errors import failure_object
 from service.events import StreamEvent
 from workers.messages import Accepted, ChoiceFinished, Failed, Finished, TextDelta, Usage
 
-DONE = Out(b"[DONE]")
+DONE = Out(b"[DONE]", is_json=False)
 
 
 class Facts(Struct, frozen=True):

@@ -8,12 +8,12 @@ from service.admission import admit, wants_resume
 from service.collect import collect
 from service.dialects.openai import ChatCompletionsDialect, CompletionsDialect, Facts, OpenAIDialect
 from service.job import Job
-from service.keys import DISPATCHER, SETTINGS, SUPERVISOR
+from service.keys import DISPATCHER, SUPERVISOR
 from service.negotiation import sse
 from service.params.openai import ChatCompletionParams, CommonParams, CompletionParams
 from service.params.read import read
 from service.wire import send_stream
-from service.wishing import resolve_model, wish_chat_completion, wish_completion
+from service.wishing import resolve_model, text_models, wish_chat_completion, wish_completion
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
@@ -46,8 +46,8 @@ def _facts(prefix: str, params: CommonParams, job: Job) -> Facts:
 
 async def list_models(request: web.Request) -> web.Response:
     """`/v1/models`: the configured models."""
-    names = request.app[SETTINGS].models
-    return web.json_response({"object": "list", "data": [_model(request, name) for name in names]})
+    data = [_model(request, name) for name in text_models(request)]
+    return web.json_response({"object": "list", "data": data})
 
 
 async def get_model(request: web.Request) -> web.Response:

@@ -4,6 +4,7 @@ from aiohttp import web
 
 from service.keys import METRICS, ROUTE_TABLE, SUPERVISOR
 from service.openapi import describe
+from service.tasks import known_tasks
 
 
 async def healthz(_request: web.Request) -> web.Response:
@@ -31,6 +32,7 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 async def openapi(request: web.Request) -> web.Response:
-    """Every HTTP route."""
+    """Every HTTP route, and every task."""
     routes = request.app[ROUTE_TABLE]
-    return web.json_response(describe(routes))
+    specs = [spec for _, spec in known_tasks(request.app).values()]
+    return web.json_response(describe(routes, specs))

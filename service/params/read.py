@@ -1,6 +1,5 @@
 """Reads a request's body or query into a params struct. Says field, value and what is accepted."""
 
-import re
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -8,12 +7,10 @@ import msgspec
 from aiohttp import web
 
 from service.errors import BadParams, UnsupportedMedia
+from workers.errors import complaint
 
 P = TypeVar("P", bound=msgspec.Struct)
-
-PLACE = re.compile(r"^(.*?)(?: - at `\$\.?(.*?)`)?$", re.DOTALL)
-STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
-NUM_VALUE_CHARS = 60
+T = TypeVar("T")
 
 
 async def read(request: web.Request, kind: type[P], *, bad_status: int = 422) -> P:
@@ -23,16 +20,30 @@ async def read(request: web.Request, kind: type[P], *, bad_status: int = 422) ->
     """
     if request.method == "GET":
         return parse_query(request.rel_url.raw_query_string, kind, bad_status)
+    return parse_json(await _body(request), kind, bad_status)
+
+
+async def read_json(request: web.Request) -> bytes:
+    """The JSON body as it came, for who knows what it is to say; `{}` for none.
+
+    Raises BadParams for what is no JSON, and UnsupportedMedia.
+    """
+    body = await _body(request) or b"{}"
+    parse_json(body, msgspec.Raw)
+    return body
+
+
+async def _body(request: web.Request) -> bytes:
     if request.headers.get("Content-Type") and request.content_type != "application/json":
         raise UnsupportedMedia(
             f"Content-Type {request.content_type[:80]!r} is not supported; send application/json",
             code="unsupported_media_type",
             param="Content-Type",
         )
-    return parse_json(await request.read(), kind, bad_status)
+    return await request.read()
 
 
-def parse_json(body: bytes | str, kind: type[P], bad_status: int = 422) -> P:
+def parse_json(body: bytes | str, kind: type[T], bad_status: int = 422) -> T:
     """Parse one JSON text. Raises BadParams."""
     try:
         return msgspec.json.decode(body, type=kind)
@@ -64,23 +75,5 @@ def _decode(body: bytes | str) -> Any:
 
 
 def _bad_value(error: msgspec.ValidationError, values: Any, status: int) -> BadParams:
-    match = PLACE.match(str(error))
-    message, place = (match[1], match[2] or "") if match else (str(error), "")
-    missing = re.search(r"required field `(\w+)`", message)
-    if missing:
-        place = f"{place}.{missing[1]}".lstrip(".")
-        return BadParams(f"$.{place}: required, but missing", param=place, status=status)
-    if not place:
-        return BadParams(f"$: {message}", status=status)
-    return BadParams(f"$.{place}: {message}, not {_show(values, place)}", param=place, status=status)
-
-
-def _show(values: Any, place: str) -> str:
-    """The value at a place such as `messages[0].role`, short enough for a message."""
-    for name, index in STEP.findall(place):
-        try:
-            values = values[name] if name else values[int(index)]
-        except (KeyError, IndexError, TypeError):
-            return "what was given"
-    text = msgspec.json.encode(values).decode()
-    return text if len(text) <= NUM_VALUE_CHARS else f"{text[:NUM_VALUE_CHARS]}… ({len(text)} characters)"
+    message, param = complaint(error, values)
+    return BadParams(message, param=param, status=status)

@@ -33,7 +33,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     if issubclass(kind, Message):
         fields = msgspec.structs.fields(kind)
         return st.builds(kind, **{field.name: values(field.type) for field in fields})
-    plain = {int: NUMBERS, str: TEXTS, float: st.floats(allow_nan=False), bool: st.booleans()}
+    plain = {int: NUMBERS, str: TEXTS, bytes: st.binary(max_size=20)}
+    plain |= {float: st.floats(allow_nan=False), bool: st.booleans()}
     return plain.get(kind, st.none())
 
 

@@ -68,7 +68,7 @@ class EchoJob:
         return Usage(self.prompt_tokens, self.completion_tokens)
 
 
-class EchoEngine(Engine):
+class EchoEngine(Engine[TextWork]):
     """Tokens are words with the space before them; a token's id is its place in the prompt.
 
     The model's path names a variant: `echo`; `clock`, which sends the time of the step (seconds of

@@ -18,7 +18,7 @@ from workers.messages import Accepted, Event, JobId, Stats, TextWork
 log = logging.getLogger(__name__)
 
 
-class LlmEngine(Engine):
+class LlmEngine(Engine[TextWork]):
     """Continuous batching over a causal language model of transformers.
 
     A choice ends with `stop` at an end token or stop string, and with `length` after `max_tokens` or

@@ -106,6 +106,7 @@ def test_the_walls_hold() -> None:
     assert not may_import("workers.llm.engine", "workers.echo.engine")
     assert not may_import("workers.engine", "workers.queues")
     assert not may_import("config.load", "service.app")
+    assert not may_import("service.tasks", "workers.tasks.declare")
     assert may_import("workers.llm.engine", "workers.llm.cache")
 
 

@@ -289,6 +289,19 @@ def test_deadline(service: ServiceProcess, tmp_path: Path) -> None:
     wait_for(path.exists)
 
 
+def test_tasks_are_closed_when_the_service_leaves(tmp_path: Path) -> None:
+    (tmp_path / "sluice.toml").write_text(SETTINGS)
+    path = tmp_path / "left"
+    flags = ("--config", str(tmp_path / "sluice.toml"), "--set", "http.drain_timeout_s=0")
+    with ServiceProcess(tmp_path, *flags) as service, flood(service, path) as answer:
+        events = sse.events(answer)
+        next(events)
+        service.process.terminate()
+        assert json.loads(list(events)[-1].data)["finish_reason"] == "drained"
+        assert service.wait_end() == 0
+    assert path.read_text() == "closed"
+
+
 def test_items_are_counted(service: ServiceProcess) -> None:
     before = service.metrics()["items"].get("bad", 0)
     run(service, "count", n=7)

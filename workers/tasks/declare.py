@@ -1,7 +1,6 @@
 """How a user's function becomes a task: `@task(name, params=…, setup=…)`."""
 
 import inspect
-import logging
 import re
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
@@ -11,9 +10,7 @@ import msgspec
 from workers.errors import JobError, complaint
 from workers.messages import TaskSpec
 from workers.tasks.context import Context
-from workers.tasks.wording import clean, say
-
-log = logging.getLogger(__name__)
+from workers.tasks.wording import clean
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,7 +39,11 @@ class Task:
         self.spec = TaskSpec(name, description, schema)
 
     def read(self, body: bytes) -> Any:
-        """The params of one call. Raises JobError that names field, value and what is accepted."""
+        """The params of one call. Raises JobError that names field, value and what is accepted.
+
+        What a user's `__post_init__` raises passes, but for ValueError and TypeError: those refuse
+        the params.
+        """
         try:
             return self._decode(body)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -54,12 +55,6 @@ class Task:
         except msgspec.ValidationError as error:
             message, param = complaint(error, msgspec.json.decode(body))
             raise JobError("bad_params", clean(message), param) from None
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            raise
-        except Exception as error:
-            # A `__post_init__` of the user's own; TypeError and ValueError count as bad params.
-            log.exception("params of task %s failed", self.name)
-            raise JobError("task_failed", f'task "{self.name}": its params raised {say(error)}') from None
 
     def start(self, params: Any, context: Context) -> Generator[Any, None, None]:
         """A generator that has not begun to run."""

@@ -1,15 +1,21 @@
 """Tasks: each step lets the running generators go on to their next yield, in turn."""
 
+import logging
 import time
 from collections import deque
+from typing import Any
 
 from config.settings import ModelSettings
 from workers.engine import Engine
 from workers.errors import JobError
 from workers.messages import Accepted, Event, JobId, Limits, Stats, TaskWork
 from workers.tasks.context import Context
+from workers.tasks.declare import Task
 from workers.tasks.load import load_tasks, set_up
 from workers.tasks.run import Run
+from workers.tasks.wording import say
+
+log = logging.getLogger(__name__)
 
 # A step ends after this time, even amid a round: its events leave, and commands are heard.
 SLICE_S = 0.02
@@ -41,8 +47,8 @@ class TasksEngine(Engine[TaskWork]):
             known = ", ".join(self._tasks)
             raise JobError("bad_params", f"task {work.name!r} is unknown; there is: {known}", "name")
         task = self._tasks[work.name]
-        context = Context(self._states.get(task.name))
-        self._runs[job_id] = Run(job_id, task, task.read(work.params), context)
+        params = _read(job_id, task, work.params)
+        self._runs[job_id] = Run(job_id, task, params, Context(self._states.get(task.name)))
         return Accepted(job_id, 0)
 
     def cancel(self, job_id: JobId) -> None:
@@ -97,3 +103,13 @@ class TasksEngine(Engine[TaskWork]):
     def _forget(self, job_id: JobId) -> None:
         del self._runs[job_id]
         self._paused.discard(job_id)
+
+
+def _read(job_id: JobId, task: Task, body: bytes) -> Any:
+    try:
+        return task.read(body)
+    except JobError:
+        raise
+    except Exception as error:
+        log.exception("params of a task failed", extra={"job": job_id, "task": task.name})
+        raise JobError("task_failed", f'task "{task.name}": its params raised {say(error)}') from None

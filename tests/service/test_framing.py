@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,9 +60,16 @@ def test_ndjson_is_one_object_a_line(texts: list[str]) -> None:
     assert Ndjson().keepalive == b""
 
 
-def test_ndjson_leaves_out_what_is_no_object() -> None:
-    assert Ndjson().frame(Out(b"[DONE]"), 1) == b""
-    assert json.loads(Ndjson().frame(Out(b"Stream cancelled", "cancelled"), 1)) == {"status": "cancelled"}
+def test_ndjson_leaves_out_what_is_no_json() -> None:
+    cancelled = Out(b"Stream cancelled", "cancelled", is_json=False)
+    assert Ndjson().frame(Out(b"[DONE]", is_json=False), 1) == b""
+    assert json.loads(Ndjson().frame(cancelled, 1)) == {"status": "cancelled"}
+
+
+@pytest.mark.parametrize("value", [b"null", b"3", b'"text"', b"[1,2]", b"{}"])
+def test_ndjson_takes_any_json_value(value: bytes) -> None:
+    """A task's items need not be objects."""
+    assert Ndjson().frame(Out(value, "item"), 1) == value + b"\n"
 
 
 @given(st.lists(st.text(max_size=10)))

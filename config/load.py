@@ -63,10 +63,10 @@ class Layers:
 
     def _with_model_defaults(self) -> dict[Key, Origin]:
         complete = dict(self.origins)
-        defaults = {key[1]: origin for key, origin in self.origins.items() if key[0] == "model_defaults"}
+        defaults = {key[1:]: origin for key, origin in self.origins.items() if key[0] == "model_defaults"}
         for name in {key[1]: None for key in self.origins if key[0] == "models"}:
-            for field, origin in defaults.items():
-                complete.setdefault(("models", name, field), origin)
+            for below, origin in defaults.items():
+                complete.setdefault(("models", name, *below), origin)
         return complete
 
 

@@ -1,7 +1,8 @@
 """Every setting's type and limit. The values live in `default.toml`, and only there.
 
 A field has no default here: a setting that `default.toml` does not list cannot exist, so the
-file that operators read is always complete. (Providers are the exception: the file ships none.)
+file that operators read is always complete. (Providers are the exception, as the file ships none,
+and what only some kinds of stage have.)
 """
 
 from typing import Annotated, Literal
@@ -43,6 +44,8 @@ class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_messages: Positive
     max_choices: Annotated[int, Meta(ge=1, le=128)]
     max_prompts: Annotated[int, Meta(ge=1, le=1_024)]
+    max_text_chars: Positive
+    max_items: Positive
     default_max_tokens: Positive
     max_timeout_s: Seconds
 
@@ -77,10 +80,27 @@ class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_unsent_bytes: NumBytes
 
 
+class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One stage of a pipeline.
+
+    It reads the first of `inputs` that the request or an earlier step gives, and names what it makes
+    `outputs`, in the order that its kind makes it.
+    """
+
+    kind: Literal["preprocessing", "chunking", "items", "sentiment", "entities", "summary", "translation"]
+    inputs: Annotated[list[str], Meta(min_length=1)]
+    outputs: Annotated[list[str], Meta(min_length=1)]
+    model: str = ""
+    labels: dict[str, str] = {}
+    languages: list[str] = []
+    prompt: str = ""
+    max_new_tokens: Annotated[int, Meta(ge=1, le=4_096)] = 128
+
+
 class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model and the worker processes that serve it."""
 
-    engine: Literal["llm", "echo", "tasks"]
+    engine: Literal["llm", "echo", "tasks", "pipeline"]
     path: Annotated[str, Meta(min_length=1)]
     num_workers: Annotated[int, Meta(ge=1, le=256)]
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
@@ -93,11 +113,13 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_waiting: Positive
     cache_bytes: Annotated[int, Meta(ge=0, le=1 << 44)]
     block_tokens: Annotated[int, Meta(ge=1, le=1_024)]
+    steps: Annotated[list[Name], Meta(min_length=1, max_length=64)]
+    stages: dict[Name, StageSettings]
 
     @property
     def is_text(self) -> bool:
-        """Whether it answers prompts; else it runs tasks."""
-        return self.engine != "tasks"
+        """Whether it answers prompts."""
+        return self.engine in ("llm", "echo")
 
 
 class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -113,10 +113,49 @@ class TaskWork(Message, frozen=True, gc=False):
         return TaskWork(self.name, b"")
 
 
+class Field(Message, frozen=True, gc=False):
+    """A named value between a pipeline's stages; `value` is its JSON, in one line."""
+
+    name: str
+    value: bytes
+
+
+class PipelineWork(Message, frozen=True, gc=False):
+    """Stages to run on `fields`, in the order of `steps`, which is also the order of their events.
+
+    With `stops_at_failure` a failing stage fails the job; else the others go on. With `keeps_fields`
+    each result carries all fields so far; with `streams_text` text is sent while it is generated, as
+    that of the choice which is the stage's place in `steps`.
+    """
+
+    unit: ClassVar[str] = "stages"
+
+    steps: list[str]
+    fields: list[Field]
+    chunk_size: int = 0
+    target_language: str = ""
+    stops_at_failure: bool = False
+    keeps_fields: bool = False
+    streams_text: bool = False
+
+    @property
+    def num_choices(self) -> int:
+        return len(self.steps)
+
+    def num_made(self, usage: Usage) -> int:
+        return usage.num_items
+
+    def rest(self, generated: list[list[int]], done: list[int]) -> "PipelineWork":  # noqa: ARG002
+        return self
+
+    def emptied(self) -> "PipelineWork":
+        return structs.replace(self, fields=[])
+
+
 # Each kind of work says of itself what the service asks: in which `unit` its results are counted and
 # how many a usage has of it (`num_made`); its `num_choices`; what of it is left for another worker
 # (`rest`); and what is kept of it once the job has ended (`emptied`).
-Work = TextWork | TaskWork
+Work = TextWork | TaskWork | PipelineWork
 
 
 # Commands: service -> worker.
@@ -203,6 +242,49 @@ class Progress(Message, frozen=True, gc=False):
     total: int
 
 
+class StageStarted(Message, frozen=True, gc=False):
+    """A stage of a pipeline has begun to read `inputs`."""
+
+    job_id: JobId
+    stage: str
+    inputs: list[Field]
+
+
+class StageProgress(Message, frozen=True, gc=False):
+    """One more piece of a stage's input is done: `done` of `total`; `value` is its result's JSON."""
+
+    job_id: JobId
+    stage: str
+    done: int
+    total: int
+    value: bytes
+
+
+class StageResult(Message, frozen=True, gc=False):
+    """A stage is done. `fields` are all of the job's so far, where the work keeps them."""
+
+    job_id: JobId
+    stage: str
+    outputs: list[Field]
+    fields: list[Field]
+
+
+class StageFailed(Message, frozen=True, gc=False):
+    """A stage could not be done; the job goes on without what it would have made."""
+
+    job_id: JobId
+    stage: str
+    message: str
+
+
+class PipelineResult(Message, frozen=True, gc=False):
+    """All stages are over; `Finished` follows. `duration_s` counts from the job's acceptance."""
+
+    job_id: JobId
+    fields: list[Field]
+    duration_s: float
+
+
 class Finished(Message, frozen=True, gc=False):
     """The job ended, and with it the choices in `ended`, for `reason`."""
 
@@ -222,7 +304,8 @@ class Failed(Message, frozen=True, gc=False):
     usage: Usage
 
 
-Event = Accepted | Started | TextDelta | ChoiceFinished | Item | Progress | Finished | Failed
+StageEvent = StageStarted | StageProgress | StageResult | StageFailed | PipelineResult
+Event = Accepted | Started | TextDelta | ChoiceFinished | Item | Progress | StageEvent | Finished | Failed
 
 
 # Reports: worker -> service, about itself.
@@ -236,8 +319,18 @@ class TaskSpec(Message, frozen=True, gc=False):
     schema: bytes
 
 
+class StageSpec(Message, frozen=True, gc=False):
+    """A stage that a worker runs, and what it is made with."""
+
+    name: str
+    kind: str
+    inputs: list[str]
+    outputs: list[str]
+    model: str
+
+
 class Limits(Message, frozen=True, gc=False):
-    """What the loaded model can take, and the tasks it runs. 0 tokens means without limit."""
+    """What the loaded model can take, and the tasks or stages it runs. 0 tokens means without limit."""
 
     max_model_len: int
     max_num_seqs: int
@@ -245,6 +338,7 @@ class Limits(Message, frozen=True, gc=False):
     has_chat_template: bool
     description: str
     tasks: list[TaskSpec] = []
+    stages: list[StageSpec] = []
 
 
 class Ready(Message, frozen=True, gc=False):

@@ -14,7 +14,7 @@ OURS = ("config", "service", "workers", "client")
 DOORS = {"workers.messages", "workers.errors", "workers.queues", "workers.process"}
 # What a module may import of ours, by the longest prefix of its name. Lower floors are in all of them.
 GROUND = {"config", "workers.messages", "workers.errors"}
-MIDDLE = GROUND | {"workers.queues", "workers.engine"}
+MIDDLE = GROUND | {"workers.queues", "workers.engine", "workers.hub", "workers.detokenizer"}
 # No engine, but the folder of the weights that ship with the project.
 WEIGHTS = "workers.embedded"
 ALLOWED = {
@@ -26,6 +26,8 @@ ALLOWED = {
     "workers.errors": {"config"},
     "workers.queues": GROUND,
     "workers.engine": GROUND,
+    "workers.hub": GROUND,
+    "workers.detokenizer": set(),
     "workers.registry": MIDDLE,
     "workers.loop": MIDDLE,
     "workers.process": MIDDLE | {"workers.loop", "workers.registry"},

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
+from workers.detokenizer import Decode, Detokenizer
 from workers.errors import JobError
-from workers.llm.detokenizer import Decode, Detokenizer
 from workers.llm.prompts import PromptEncoder
 from workers.llm.sequence import Answer, Job, Sequence
 from workers.messages import ChatPrompt, JobId, Prompt, TextWork

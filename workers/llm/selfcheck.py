@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from workers.detokenizer import Detokenizer
 from workers.errors import LoadError
 from workers.llm.batch import Batch
-from workers.llm.detokenizer import Detokenizer
 from workers.llm.probe import PAGED
 from workers.llm.runner import Runner
 from workers.llm.scheduler import Chunk

@@ -1,6 +1,6 @@
 """One answer to one prompt, and one job's set of them."""
 
-from workers.llm.detokenizer import Detokenizer
+from workers.detokenizer import Detokenizer
 from workers.llm.stops import StopFinder
 from workers.messages import JobId, Sampling, Usage
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from tests.models import CORPUS, make_tokenizer
-from workers.llm.detokenizer import MAX_PENDING, MAX_SETTLED, REPLACEMENT, Detokenizer
+from workers.detokenizer import MAX_PENDING, MAX_SETTLED, REPLACEMENT, Detokenizer
 from workers.llm.sequence import Answer
 from workers.llm.stops import StopFinder
 

@@ -1,0 +1,1 @@
+"""Text pipelines: stages declared in the settings, each with a model that all jobs share."""

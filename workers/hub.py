@@ -29,7 +29,7 @@ def source_of(path: str, embedded: Path) -> str:
             raise LoadError(f'model folder "{path}" has no config.json')
         return str(folder)
     if path == EMBEDDED or path.count("/") != 1 or path[0] in "./~":
-        raise LoadError(f'model folder "{folder}" does not exist')
+        raise LoadError(f'model folder "{folder if path == EMBEDDED else path}" does not exist')
     return path
 
 

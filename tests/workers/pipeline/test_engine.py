@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from config.load import DEFAULT_FILE, Layers
 from config.settings import ModelSettings
 from tests.workers.pipeline.scripted import ScriptedModel, make_engine, run_all, stage, values, work
 from workers.errors import JobError
@@ -21,13 +20,6 @@ from workers.messages import (
     Started,
 )
 from workers.pipeline.engine import PipelineEngine
-
-
-@pytest.fixture(scope="module")
-def settings() -> ModelSettings:
-    layers = Layers()
-    layers.lay_file(DEFAULT_FILE)
-    return layers.build().models["pipeline"]
 
 
 def names(events: list[Event]) -> list[str]:

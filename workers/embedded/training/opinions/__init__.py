@@ -1,0 +1,1 @@
+"""The text, training, evaluation and card of the shipped sentiment model."""

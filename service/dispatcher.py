@@ -30,9 +30,12 @@ from workers.messages import (
     Item,
     Pause,
     Resume,
+    StageResult,
+    StageStarted,
     Started,
     Submit,
     TextDelta,
+    Usage,
 )
 
 log = logging.getLogger(__name__)
@@ -117,16 +120,17 @@ class Dispatcher:
         match event:
             case Started():
                 self._started(stream, event)
-            case Item():
+            case Item() | StageStarted() | StageResult():
                 if not stream.last_event_at:
                     self._log_first(stream, now)
-                self._metrics.item(stream, now)
+                self._metrics.result(stream, event, now)
             case Finished():
                 self._release(link, event.job_id)
             case Failed():
                 self._release(link, event.job_id)
                 # An engine that failed cannot tell what it had made; the stream can.
-                event = structs.replace(event, usage=stream.usage())
+                if event.usage == Usage():
+                    event = structs.replace(event, usage=stream.usage())
                 if self._goes_on(stream, event):
                     self._retry(stream, event.message)
                     return

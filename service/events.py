@@ -2,7 +2,18 @@
 
 from msgspec import Struct
 
-from workers.messages import Event, Failed, Finished, JobId, TextDelta
+from workers.messages import (
+    Event,
+    Failed,
+    Finished,
+    Item,
+    JobId,
+    PipelineResult,
+    StageProgress,
+    StageResult,
+    StageStarted,
+    TextDelta,
+)
 
 
 class Retrying(Struct, frozen=True, gc=False):
@@ -14,7 +25,14 @@ class Retrying(Struct, frozen=True, gc=False):
     error: str
 
 
-StreamEvent = Event | Retrying
+class Silence(Struct, frozen=True, gc=False):
+    """A feed has had nothing to say for so long; it goes on."""
+
+    job_id: JobId
+    duration_s: float
+
+
+StreamEvent = Event | Retrying | Silence
 Terminal = Finished | Failed
 
 
@@ -23,6 +41,22 @@ def reason_of(terminal: Terminal) -> str:
     if isinstance(terminal, Finished):
         return terminal.reason
     return "worker_lost" if terminal.code == "worker_lost" else "error"
+
+
+def num_value_bytes(event: StreamEvent) -> int:
+    """The bytes of the values that an event carries."""
+    match event:
+        case Item() | StageProgress():
+            return len(event.value)
+        case StageStarted():
+            fields = event.inputs
+        case StageResult():
+            fields = event.outputs + event.fields
+        case PipelineResult():
+            fields = event.fields
+        case _:
+            return 0
+    return sum(len(field.value) for field in fields)
 
 
 def join(deltas: list[TextDelta]) -> TextDelta:

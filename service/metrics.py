@@ -16,7 +16,7 @@ from service.events import reason_of
 from service.sockets import Sockets
 from service.streams import Stream
 from service.supervisor import Supervisor
-from workers.messages import Started, TextDelta
+from workers.messages import Item, StageResult, StageStarted, Started, TextDelta
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 NUM_DURATIONS = 256
@@ -55,6 +55,7 @@ class Metrics(Collector):
         self._reasons: Counter[tuple[str, str]] = Counter()
         self._num_tokens: Counter[str] = Counter()
         self._num_items: Counter[str] = Counter()
+        self._num_stages: Counter[str] = Counter()
         self._num_streams = 0
         self._durations: deque[float] = deque(maxlen=NUM_DURATIONS)
         self._registry = CollectorRegistry(auto_describe=False)
@@ -71,6 +72,10 @@ class Metrics(Collector):
     def token(self, stream: Stream, delta: TextDelta, now: float) -> None:
         """`now` is when the batch arrived, in seconds of the monotonic clock."""
         last = stream.last_event_at
+        if stream.job.work.unit != "tokens":
+            # The text of one stage among others: its tokens are counted at its end.
+            stream.last_event_at = now
+            return
         if last:
             self._itl.observe(now - last)
         else:
@@ -78,10 +83,17 @@ class Metrics(Collector):
         stream.last_event_at = now
         self._num_tokens[stream.job.model] += len(delta.token_ids)
 
-    def item(self, stream: Stream, now: float) -> None:
-        """A task's pace is its own affair: its items are counted, not timed beside the tokens."""
+    def result(self, stream: Stream, event: Item | StageStarted | StageResult, now: float) -> None:
+        """A task's or stage's pace is its own affair: counted, not timed beside the tokens."""
         stream.last_event_at = now
-        self._num_items[stream.job.model] += 1
+        model = stream.job.model
+        match event:
+            case Item():
+                self._num_items[model] += 1
+            case StageResult():
+                self._num_stages[model] += 1
+                if event.num_tokens:
+                    self._num_tokens[model] += event.num_tokens
 
     def ended(self, stream: Stream) -> None:
         if stream.terminal:
@@ -114,6 +126,7 @@ class Metrics(Collector):
             "open_sockets": len(self._sockets),
             "tokens": dict(self._num_tokens),
             "items": dict(self._num_items),
+            "stages": dict(self._num_stages),
             "ended": dict(self._endings()),
             "workers": self._supervisor.summary(),
         }
@@ -136,6 +149,9 @@ class Metrics(Collector):
         )
         yield _labelled_counter(
             "sluice_items", "Items of tasks.", ["model"], {(m,): n for m, n in self._num_items.items()}
+        )
+        yield _labelled_counter(
+            "sluice_stages", "Stages done.", ["model"], {(m,): n for m, n in self._num_stages.items()}
         )
         yield _labelled_counter(
             "sluice_streams_ended", "By model and reason.", ["model", "reason"], self._reasons

@@ -6,15 +6,17 @@ from typing import NamedTuple
 from aiohttp import web
 from msgspec import Struct
 
-from service.handlers import openai, operations, sockets, streams, tasks, text
+from service.handlers import openai, operations, pipelines, sockets, streams, tasks, text
 from service.keys import ROUTE_TABLE
 from service.params.native import ChatParams, GenerateParams, PromptParams, SafeParams
 from service.params.openai import ChatCompletionParams, CompletionParams
+from service.params.pipeline import ItemsParams, PipelineParams, ProcessParams
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 JSON = ("application/json",)
 SSE = ("text/event-stream", "application/x-ndjson", "text/plain")
+NDJSON = ("application/x-ndjson", "text/event-stream", "text/plain")
 TEXT = ("text/plain", "text/event-stream", "application/x-ndjson")
 OPENAI = ("application/json", "text/event-stream")
 
@@ -41,6 +43,11 @@ ROUTES = [
     Route("GET", "/chat/stream", text.chat_stream, ChatParams, SSE),
     Route("POST", "/chat/stream-simple", text.chat_stream_simple, ChatParams, TEXT),
     Route("POST", "/chat/stream/{stream_id}/cancel", streams.cancel_stream),
+    Route("POST", "/pipeline_stream", pipelines.pipeline_stream, PipelineParams, SSE),
+    Route("GET", "/pipeline_stream", pipelines.pipeline_stream, PipelineParams, SSE),
+    Route("POST", "/process_stream", pipelines.process_stream, ItemsParams, SSE),
+    Route("POST", "/process-stream", pipelines.process_text, ProcessParams, NDJSON),
+    Route("POST", "/process-batch", pipelines.process_batch, ProcessParams),
     Route("GET", "/tasks", tasks.list_tasks),
     Route("POST", "/tasks/{name}", tasks.run_task, media=SSE),
     Route("GET", "/streams", streams.list_streams),

@@ -15,6 +15,7 @@ from service.app import make_app
 from service.keys import DISPATCHER, SUPERVISOR
 from service.notify import Notifier
 from service.supervisor import Supervisor
+from workers.messages import Limits
 
 log = logging.getLogger(__name__)
 
@@ -101,15 +102,19 @@ def banner(supervisor: Supervisor, url: str) -> str:
     for post in supervisor.posts:
         description = post.limits.description if post.limits else "not loaded"
         lines.append(f"  model {post.model!r}: {description} (worker {post.index})")
-    lines.append("Try:")
-    if all(post.limits and post.limits.tasks for post in supervisor.posts):
-        lines.append(f"  curl {url}/tasks")
-    else:
-        lines.append(
-            f"  curl -N {url}/generate_stream -H 'Content-Type: application/json' "
-            '-d \'{"prompt": "Tell me a story about a fox and a lantern."}\''
-        )
+    examples = dict.fromkeys(example(post.limits) for post in supervisor.posts if post.limits)
+    lines += ["Try:", *(f"  curl -N {url}{line}" for line in examples)]
     return "\n".join(lines) + "\n"
+
+
+def example(limits: Limits) -> str:
+    """A path, with what to send there, that a model of this kind answers."""
+    if limits.tasks:
+        return "/tasks"
+    path, body = "/generate_stream", '{"prompt": "Tell me a story about a fox and a lantern."}'
+    if limits.stages:
+        path, body = "/pipeline_stream", '{"text": "I love this. Anna Schmidt lives in Berlin."}'
+    return f"{path} -H 'Content-Type: application/json' -d '{body}'"
 
 
 async def _drain(app: web.Application, settings: Settings, leaving: asyncio.Event) -> None:

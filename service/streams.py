@@ -14,10 +14,20 @@ from typing import NamedTuple, Protocol
 from config.settings import StreamSettings
 from service.dialects.dialect import Dialect
 from service.errors import Expired
-from service.events import StreamEvent, Terminal, reason_of
+from service.events import StreamEvent, Terminal, num_value_bytes, reason_of
 from service.job import Job
 from service.reader import Reader
-from workers.messages import Accepted, ChoiceFinished, Failed, Finished, Item, TextDelta, Usage
+from workers.messages import (
+    Accepted,
+    ChoiceFinished,
+    Failed,
+    Finished,
+    Item,
+    PipelineWork,
+    StageResult,
+    TextDelta,
+    Usage,
+)
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +94,10 @@ class Stream:
         return self.job.stream_id
 
     @property
+    def age_s(self) -> float:
+        return time.monotonic() - self.opened_at
+
+    @property
     def log_bytes(self) -> int:
         return self.num_bytes - self._trimmed_bytes
 
@@ -116,7 +130,7 @@ class Stream:
             "model": self.job.model,
             "state": self.state,
             "seq": self.seq,
-            "age": round(time.monotonic() - self.opened_at, 3),
+            "age": round(self.age_s, 3),
             self.job.work.unit: self.job.work.num_made(self.usage()),
         }
 
@@ -150,13 +164,20 @@ class Stream:
                 self.done.add(event.index)
             case Item():
                 self.num_items += 1
-                self._log(event, EVENT_BYTES + len(event.value))
-                return
+            case StageResult():
+                self.num_items += 1
+                self._count_tokens(event)
         if isinstance(event, Finished | Failed):
             self._log(event, EVENT_BYTES)
             self._finish(event)
-        elif self.dialect.render(event):
-            self._log(event, EVENT_BYTES)
+        elif isinstance(event, Item) or self.dialect.render(event):
+            self._log(event, EVENT_BYTES + num_value_bytes(event))
+
+    def _count_tokens(self, result: StageResult) -> None:
+        """A stage whose text was not streamed has told nothing of them before."""
+        work = self.job.work
+        if isinstance(work, PipelineWork):
+            self.num_tokens[work.steps.index(result.stage)] = result.num_tokens
 
     def _log(self, event: StreamEvent, num_bytes: int) -> None:
         self.seq += 1

@@ -24,7 +24,7 @@ def find_task(request: web.Request, name: str) -> str:
     if name in tasks:
         return tasks[name][0]
     for model, settings in request.app[SETTINGS].models.items():
-        if not settings.is_text:
+        if settings.engine == "tasks":
             limits_of(request, model)
     known = ", ".join(tasks) or "none"
     raise NotFound(f"task {name[:80]!r} is unknown; there is: {known}", code="task_not_found", param="name")

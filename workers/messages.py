@@ -261,12 +261,13 @@ class StageProgress(Message, frozen=True, gc=False):
 
 
 class StageResult(Message, frozen=True, gc=False):
-    """A stage is done. `fields` are all of the job's so far, where the work keeps them."""
+    """A stage is done, and took `num_tokens`. `fields` are all of the job's, where the work keeps them."""
 
     job_id: JobId
     stage: str
     outputs: list[Field]
     fields: list[Field]
+    num_tokens: int = 0
 
 
 class StageFailed(Message, frozen=True, gc=False):
@@ -278,11 +279,15 @@ class StageFailed(Message, frozen=True, gc=False):
 
 
 class PipelineResult(Message, frozen=True, gc=False):
-    """All stages are over; `Finished` follows. `duration_s` counts from the job's acceptance."""
+    """All stages are over; `Finished` follows in the same batch, with the same usage.
+
+    `duration_s` counts from the job's acceptance.
+    """
 
     job_id: JobId
     fields: list[Field]
     duration_s: float
+    usage: Usage = Usage()
 
 
 class Finished(Message, frozen=True, gc=False):

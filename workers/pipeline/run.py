@@ -98,14 +98,14 @@ class Run:
         name = place.stage.name
         if place.error is None:
             self._told_fields |= place.outputs
-            return StageResult(self.job_id, name, _fields(place.outputs), self._kept())
+            return StageResult(self.job_id, name, _fields(place.outputs), self._kept(), place.num_tokens)
         if not self._work.stops_at_failure:
             return StageFailed(self.job_id, name, place.error)
         self.is_over = True
         return Failed(self.job_id, "stage_failed", f'stage "{name}": {place.error}', name, self.usage())
 
     def _result(self) -> PipelineResult:
-        return PipelineResult(self.job_id, self._kept(), time.monotonic() - self._began_at)
+        return PipelineResult(self.job_id, self._kept(), time.monotonic() - self._began_at, self.usage())
 
     def _kept(self) -> list[Field]:
         return _fields(self._told_fields) if self._work.keeps_fields else []

@@ -40,3 +40,16 @@ def echo_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServicePr
         service.wait_ready()
         service.check_serves()
         assert service.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def pipeline_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """A pipeline of tiny models, and an echo model. At its end as `echo_service`."""
+    from tests.pipeline_models import write_settings
+
+    folder = tmp_path_factory.mktemp("pipeline_service")
+    with ServiceProcess(folder, "--config", str(write_settings(folder))) as service:
+        yield service
+        service.wait_ready()
+        service.check_serves()
+        assert service.stop() == 0

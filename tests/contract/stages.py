@@ -12,9 +12,8 @@ TEXT = (
     "I love Köln. 🦊 Anna Schmidt lives there since Monday. "
     "The trains are late, and it rains. She reads a lot."
 )
-SSE, NDJSON, PLAIN = (
-    {"Accept": kind} for kind in ("text/event-stream", "application/x-ndjson", "text/plain")
-)
+SSE, NDJSON = {"Accept": "text/event-stream"}, {"Accept": "application/x-ndjson"}
+PLAIN = {"Accept": "text/plain"}
 RESUMABLE = {"X-Stream-Resumable": "1"}
 USAGE = {"prompt_tokens", "completion_tokens", "total_tokens", "stages"}
 

@@ -125,7 +125,7 @@ def test_limits_of_a_text(service: ServiceProcess, path: str, body: Any, message
 )
 @pytest.mark.parametrize("chunk_size", [50, 500])
 def test_texts_at_the_limits_are_served(service: ServiceProcess, text: str, chunk_size: int) -> None:
-    body = {"text": text, "chunk_size": chunk_size, "include_entities": True}
+    body: Any = {"text": text, "chunk_size": chunk_size, "include_entities": True}
     told = lines(post(service, "/process-stream", **body))
     assert told[-1]["status"] == "completed"
     assert not [event for event in told if event["status"].endswith("_error")]

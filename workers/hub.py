@@ -12,6 +12,8 @@ from config.settings import ModelSettings
 from workers.errors import LoadError
 
 EMBEDDED = "embedded"
+# Of a model that does not say how much it reads.
+DEFAULT_MAX_TOKENS = 512
 
 
 def settle() -> None:
@@ -89,3 +91,21 @@ def one_line(error: Exception) -> str:
     """The first line of what a library says."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def describe(model: PreTrainedModel) -> str:
+    """Such as "BertForSequenceClassification, 1.2 M parameters, float32 on cpu"."""
+    dtype = str(model.dtype).removeprefix("torch.")
+    size = f"{model.num_parameters() / 1e6:,.1f} M parameters"
+    return f"{type(model).__name__}, {size}, {dtype} on {model.device}"
+
+
+def max_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """What the model reads at most, special tokens included."""
+    config: Any = model.config
+    names = ("max_encoder_position_embeddings", "max_position_embeddings")
+    limit = next((int(known) for name in names if (known := getattr(config, name, None))), DEFAULT_MAX_TOKENS)
+    if config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer"):
+        # Their positions begin after the padding index.
+        limit -= int(config.pad_token_id or 0) + 1
+    return min(limit, tokenizer.model_max_length)

@@ -22,6 +22,11 @@ def cut(text: str, limit: int, measure: Callable[[str], int] = len) -> list[str]
     ]
 
 
+def sentences(text: str, limit: int, measure: Callable[[str], int] = len) -> list[str]:
+    """The text's sentences, as `cut` would cut them, but none joined."""
+    return [part for part in (part.strip() for part in _small(text, limit, measure)) if part]
+
+
 def _pack(pieces: Iterator[str], limit: int, measure: Callable[[str], int]) -> Iterator[str]:
     """Join neighbours as long as they fit."""
     parts: list[str] = []

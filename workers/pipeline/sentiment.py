@@ -9,7 +9,17 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from config.settings import ModelSettings, StageSettings
 from workers.embedded import SENTIMENT
 from workers.errors import LoadError
-from workers.hub import device_of, dtype_of, load_tokenizer, load_weights, options_of, settle, source_of
+from workers.hub import (
+    describe,
+    device_of,
+    dtype_of,
+    load_tokenizer,
+    load_weights,
+    max_tokens,
+    options_of,
+    settle,
+    source_of,
+)
 from workers.messages import PipelineWork
 from workers.pipeline.model import BatchModel
 from workers.pipeline.piece import Piece
@@ -18,8 +28,6 @@ from workers.pipeline.stage import Stage
 
 LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 STARS = re.compile(r"([1-5]) stars?")
-# A model that does not say how much it reads.
-DEFAULT_MAX_TOKENS = 512
 
 
 class SentimentModel(BatchModel):
@@ -134,20 +142,3 @@ def _class_of(name: str, settings: StageSettings) -> int:
     known = ", ".join(LABELS)
     message = f'model "{settings.model}": label {name!r} is none of {known}'
     raise LoadError(f"{message}; say what it means in the stage's labels")
-
-
-def describe(model: PreTrainedModel) -> str:
-    """Such as "BertForSequenceClassification, 1.2 M parameters, float32 on cpu"."""
-    dtype = str(model.dtype).removeprefix("torch.")
-    return (
-        f"{type(model).__name__}, {model.num_parameters() / 1e6:,.1f} M parameters, {dtype} on {model.device}"
-    )
-
-
-def max_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """What the model reads at most, special tokens included."""
-    limit = int(getattr(model.config, "max_position_embeddings", None) or DEFAULT_MAX_TOKENS)
-    if model.config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer"):
-        # Their positions begin after the padding index.
-        limit -= int(model.config.pad_token_id or 0) + 1
-    return min(limit, tokenizer.model_max_length)

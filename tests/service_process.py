@@ -44,6 +44,9 @@ class ServiceProcess:
             if wait_ready:
                 self.wait_ready()
         except BaseException:
+            # A socket left open would fail whichever test the garbage is collected in.
+            if self.url:
+                self.http.close()
             self.process.kill()
             self.process.communicate()
             raise

@@ -79,10 +79,12 @@ def _text(text: str) -> Field:
 
 
 def _steps(request: web.Request, model: str, asked: list[str] | None) -> list[str]:
+    usual = request.app[SETTINGS].models[model].steps
     stages = limits_of(request, model).stages
     if asked is None:
-        return request.app[SETTINGS].models[model].steps
-    known = [stage.name for stage in stages]
+        return usual
+    # The usual ones first, in the order in which they run.
+    known = dict.fromkeys([*usual, *(stage.name for stage in stages)])
     for step in asked:
         if step not in known:
             raise BadParams(f"$.steps: {step[:80]!r} is unknown; there is: {', '.join(known)}", param="steps")

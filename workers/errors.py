@@ -91,4 +91,8 @@ def _show(values: Any, place: str) -> str:
         except (KeyError, IndexError, TypeError):
             return "what was given"
     text = msgspec.json.encode(values).decode()
-    return text if len(text) <= NUM_VALUE_CHARS else f"{text[:NUM_VALUE_CHARS]}… ({len(text)} characters)"
+    if len(text) <= NUM_VALUE_CHARS:
+        return text
+    # Of a string its own, which are what limits count, not those of its JSON.
+    num_chars = len(values if isinstance(values, str) else text)
+    return f"{text[:NUM_VALUE_CHARS]}… ({num_chars} characters)"

@@ -118,8 +118,11 @@ class ProcessDialect(Dialect):
     def summary(self, event: StageResult) -> Out:
         (value,) = outputs_of(event, 1)
         summary = json.decode(value, type=str)
-        ratio = round(len(summary) / self._text_length, 3)
-        body = {"status": "summarization_complete", "summary": value, "compression_ratio": ratio}
+        body = {
+            "status": "summarization_complete",
+            "summary": value,
+            "compression_ratio": len(summary) / self._text_length,
+        }
         return Out(encode(body), None, f"\nSummary: {summary}\n")
 
     def completed(self, event: PipelineResult) -> Out:

@@ -87,7 +87,7 @@ def test_a_failing_step_ends_the_pipeline(service: ServiceProcess) -> None:
         ({"text": " \n\t\u2003"}, "not only white space"),
         ({"text": "x" * 6_001}, "6001 characters > 6000 (limits.max_text_chars)"),
         ({"text": 3}, "$.text: Expected `str`, got `int`"),
-        ({"text": "x", "steps": ["nope"]}, "'nope' is unknown; there is: "),
+        ({"text": "x", "steps": ["nope"]}, f"'nope' is unknown; there is: {', '.join(STEPS)}, "),
         ({"text": "x", "steps": "preprocessing,"}, "'' is unknown"),
         ({"text": "x", "steps": ["summary", "summary"]}, "'summary' stands there more than once"),
         ({"text": "x", "steps": []}, "$.steps: Expected `array` of length >= 1"),

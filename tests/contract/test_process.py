@@ -97,8 +97,9 @@ def test_a_section_that_fails_leaves_the_others(service: ServiceProcess) -> None
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"text": "🦊" * 9}, "$.text: Expected `str` of length >= 10"),
+        ({"text": "🦊" * 9}, f'$.text: Expected `str` of length >= 10, not "{"🦊" * 9}"'),
         ({"text": "🦊" * 5_001}, "$.text: Expected `str` of length <= 5000"),
+        ({"text": "🦊" * 5_001}, "(5001 characters)"),
         ({"text": " " * 20}, "not only white space"),
         ({"text": "x" * 10, "chunk_size": 49}, "$.chunk_size: Expected `int` >= 50, not 49"),
         ({"text": "x" * 10, "chunk_size": 501}, "$.chunk_size: Expected `int` <= 500, not 501"),

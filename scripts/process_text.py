@@ -112,13 +112,18 @@ def read_flags() -> argparse.Namespace:
     flags.add_argument("--chunk-size", type=int, default=200, help="characters, 50 to 500 (%(default)s)")
     for section in ("sentiment", "summary", "entities"):
         flags.add_argument(f"--no-{section}", action="store_true", help=f"leave out the {section}")
-    return flags.parse_args()
+    given = flags.parse_args()
+    try:
+        given.text = given.text if given.text is not None else sys.stdin.read().strip()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    return given
 
 
 def wishes(flags: argparse.Namespace) -> dict[str, Any]:
     """The request's body."""
     body: dict[str, Any] = {
-        "text": flags.text if flags.text is not None else sys.stdin.read().strip(),
+        "text": flags.text,
         "chunk_size": flags.chunk_size,
         "include_sentiment": not flags.no_sentiment,
         "include_summary": not flags.no_summary,

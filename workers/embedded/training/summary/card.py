@@ -6,7 +6,7 @@ from workers.embedded.training.seq2seq_card import record_of, shape_of
 from workers.embedded.training.seq2seq_card import write_card as write
 from workers.embedded.training.summary.corpus import SHARE_REPORTS
 from workers.embedded.training.summary.evaluate import SIZE, Copying, Evaluation, Scores
-from workers.embedded.training.summary.make import MAX_TOKENS, make_plan
+from workers.embedded.training.summary.plan import MAX_TOKENS, PLAN
 from workers.embedded.training.summary.reports import KINDS
 
 _ROWS = (
@@ -45,7 +45,7 @@ def write_card(folder: Path, work: Path, evaluation: Evaluation) -> None:
         "kinds": len(KINDS),
         "limit": MAX_TOKENS,
         "others": 1 - SHARE_REPORTS,
-        "drills": make_plan(1).drills,
+        "drills": PLAN.drills,
         "size": SIZE,
         "any_size": evaluation.extracts.size,
         "outside_size": evaluation.outside.size,

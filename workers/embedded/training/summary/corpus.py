@@ -4,8 +4,9 @@ from random import Random
 
 from workers.embedded.training.summary.extracts import draw_extract
 from workers.embedded.training.summary.reports import draw_report
+from workers.embedded.training.summary.worn import wear
 
-SHARE_REPORTS = 0.55
+SHARE_REPORTS = 0.6
 # Ids of the tokenizer's marks: the end of a text, and its begin.
 _END_ID, _BEGIN_ID = 1, 2
 
@@ -13,7 +14,7 @@ _END_ID, _BEGIN_ID = 1, 2
 def draw_pair(dice: Random) -> tuple[str, str]:
     """A report with its reference summary, or any text with its first real sentence."""
     if dice.random() < SHARE_REPORTS:
-        report = draw_report(dice)
+        report = draw_report(dice, wear=wear)
         return report.text, report.summary
     return draw_extract(dice)
 

@@ -1,6 +1,7 @@
 """Documents of known kinds and their reference summaries, written from the same facts."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -74,11 +75,18 @@ def _arranged(dice: Random, main: list[str], extras: list[str], more: list[str])
     return [*others[:before], *main, *others[before:]]
 
 
-def draw_report(dice: Random, new: bool = False, kind: str = "") -> Report:
-    """A report of some kind; `new` words its main point as the training never does."""
+def draw_report(
+    dice: Random, new: bool = False, kind: str = "", wear: Callable[[Random, str], str] | None = None
+) -> Report:
+    """A report of some kind; `new` words its main point as the training never does.
+
+    `wear` changes words of the templates of the main point, but no slot.
+    """
     kind = kind or dice.choice(tuple(KINDS))
     block, facts = KINDS[kind], draw_facts(dice)
     main, extras = _main(dice, block, new), _extras(dice, block, new)
+    if wear:
+        main = [wear(dice, one) for one in main]
     told = _arranged(dice, main, [one for one, _ in extras], _details(dice, block))
     target = " ".join([values(block, "target")[0], *(summed for _, summed in extras)])
     return Report(

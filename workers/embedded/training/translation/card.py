@@ -4,10 +4,9 @@ from pathlib import Path
 
 from workers.embedded.training.seq2seq_card import record_of, shape_of
 from workers.embedded.training.seq2seq_card import write_card as write
-from workers.embedded.training.seq2seq_feed import Plan
 from workers.embedded.training.translation.evaluate import NEAR, SIZE, Evaluation, Scores
 from workers.embedded.training.translation.lexicon import ADJECTIVES, NOUNS, PHRASES, VERBS
-from workers.embedded.training.translation.make import MAX_TOKENS, PRIMER
+from workers.embedded.training.translation.plan import MAX_TOKENS, PLAN
 from workers.embedded.training.translation.sentences import PATTERNS
 
 _LABELS = {
@@ -38,8 +37,8 @@ def write_card(folder: Path, work: Path, evaluation: Evaluation) -> None:
         "phrases": len(PHRASES),
         "patterns": len(PATTERNS),
         "limit": MAX_TOKENS,
-        "drills": Plan.drills,
-        "primer": PRIMER,
+        "drills": PLAN.drills,
+        "primer": PLAN.primer,
         "near": NEAR,
         "size": SIZE,
         "names": evaluation.names_copied,

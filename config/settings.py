@@ -69,6 +69,15 @@ class ChatSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     session_ttl_s: Seconds
 
 
+class FeedSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`names`: each feed's name and what it tells; the first is the default."""
+
+    names: dict[Name, Literal["figures", "endings"]]
+    interval_s: Annotated[float, Meta(ge=0.01, le=3_600)]
+    buffer_items: Annotated[int, Meta(ge=1, le=1_000)]
+    timeout_s: Annotated[float, Meta(ge=0.01, le=3_600)]
+
+
 class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     threads: Annotated[int, Meta(ge=0, le=1_024)]
     heartbeat_s: Seconds
@@ -143,6 +152,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: LimitSettings
     streams: StreamSettings
     chat: ChatSettings
+    feeds: FeedSettings
     workers: WorkerSettings
     model_defaults: ModelSettings
     models: dict[Name, ModelSettings]

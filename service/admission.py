@@ -29,10 +29,20 @@ def admit(request: web.Request, wishes: Wishes, *, max_retries: int = 0) -> Job:
 
 
 def admit_work(
-    request: web.Request, model: str, work: Work, *, provider: str = LOCAL, max_retries: int = 0
+    request: web.Request,
+    model: str,
+    work: Work,
+    *,
+    provider: str = LOCAL,
+    max_retries: int = 0,
+    is_endless: bool = False,
 ) -> Job:
-    """Make the job of a request. Raises TooMany when the key has enough streams open."""
+    """Make the job of a request. Raises TooMany when the key has enough streams open.
+
+    Nothing runs for ever: an endless job has the longest time that a request may ask for.
+    """
     _check_room(request)
+    longest_s = request.app[SETTINGS].limits.max_timeout_s if is_endless else None
     return Job(
         id=request.app[DISPATCHER].next_job_id(),
         key=request[CALLER],
@@ -41,8 +51,9 @@ def admit_work(
         provider=provider,
         work=work,
         request_id=request[REQUEST_ID],
-        timeout_s=_timeout_s(request),
+        timeout_s=_timeout_s(request) or longest_s,
         is_resumable=wants_resume(request),
+        is_endless=is_endless,
         max_retries=max_retries,
     )
 

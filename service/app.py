@@ -10,7 +10,9 @@ from config.settings import Settings
 from service.catalogue import Catalogue
 from service.chat.sessions import Sessions
 from service.dispatcher import Dispatcher
-from service.keys import CATALOGUE, DISPATCHER, METRICS, SESSIONS, SETTINGS, SOCKETS, SUPERVISOR, TURN
+from service.feed_sources import make_source
+from service.feeds import Feed
+from service.keys import CATALOGUE, DISPATCHER, FEEDS, METRICS, SESSIONS, SETTINGS, SOCKETS, SUPERVISOR, TURN
 from service.metrics import Metrics
 from service.middlewares import GATE, Gate, add_headers, answer_errors, authorise, identify
 from service.routes import ROUTES, add_routes
@@ -36,6 +38,7 @@ def make_app(settings: Settings) -> web.Application:
     app[METRICS] = metrics
     app[TURN] = Turn()
     app[DISPATCHER] = Dispatcher(settings, supervisor, catalogue, metrics, app[TURN])
+    app[FEEDS] = metrics.feeds = _feeds(settings, metrics, app[DISPATCHER])
     app[SOCKETS] = sockets
     app[SESSIONS] = Sessions(settings.chat)
     app[GATE] = Gate(settings.auth.keys, frozenset(route.path for route in ROUTES if route.is_open))
@@ -45,6 +48,13 @@ def make_app(settings: Settings) -> web.Application:
     app.cleanup_ctx.append(_sweeping)
     add_routes(app)
     return app
+
+
+def _feeds(settings: Settings, metrics: Metrics, dispatcher: Dispatcher) -> dict[str, Feed]:
+    return {
+        name: Feed(name, settings.feeds, make_source(kind, settings.feeds, metrics), dispatcher.take)
+        for name, kind in settings.feeds.names.items()
+    }
 
 
 async def _close_sockets(app: web.Application) -> None:
@@ -58,14 +68,15 @@ async def _workers(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _sweeping(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.get_running_loop().create_task(_sweep(app[CATALOGUE]))
+    task = asyncio.get_running_loop().create_task(_sweep(app[CATALOGUE], app[METRICS]))
     yield
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
 
 
-async def _sweep(catalogue: Catalogue) -> None:
+async def _sweep(catalogue: Catalogue, metrics: Metrics) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
         catalogue.sweep()
+        metrics.sample()

@@ -13,6 +13,7 @@ from service.catalogue import Catalogue
 from service.dialects.dialect import Dialect
 from service.errors import Unavailable
 from service.events import Retrying, reason_of
+from service.feeds import Feed
 from service.job import Job
 from service.metrics import Metrics
 from service.streams import Stream
@@ -40,7 +41,7 @@ from workers.messages import (
 
 log = logging.getLogger(__name__)
 
-Link = WorkerLink | UpstreamLink
+Link = WorkerLink | UpstreamLink | Feed
 
 
 class Dispatcher:
@@ -66,11 +67,14 @@ class Dispatcher:
     def next_job_id(self) -> int:
         return next(self._job_ids)
 
-    def submit(self, job: Job, dialect: Dialect) -> Stream:
-        """Give the job to a worker. Raises Unavailable when none has room, with Retry-After."""
+    def submit(self, job: Job, dialect: Dialect, link: Link | None = None) -> Stream:
+        """Give the job to `link`, by default to a worker.
+
+        Raises Unavailable when none has room, with Retry-After.
+        """
         if self._supervisor.is_leaving:
             raise Unavailable("the service is shutting down", code="drained", retry_after_s=5)
-        link = self._choose(job)
+        link = link or self._choose(job)
         stream = Stream(job, dialect, self, self._settings.streams)
         stream.on_end.append(self._ended)
         self._catalogue.add(stream)
@@ -240,17 +244,24 @@ class Dispatcher:
             log.info("job ended", extra=extra)
 
     async def drain(self, timeout_s: float) -> None:
-        """Take no more jobs; let the running ones finish; past the time, end the rest as `drained`."""
+        """Take no more jobs; let the running ones finish; past the time, end the rest as `drained`.
+
+        What would never finish ends at once.
+        """
         self._supervisor.drain()
+        self._end_drained([stream for stream in self._catalogue.open_streams() if stream.job.is_endless])
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._catalogue.wait_empty()
-        for stream in self._catalogue.open_streams():
-            stream.end("drained")
+        self._end_drained(self._catalogue.open_streams())
         for task in self._retries:
             task.cancel()
         for upstream in self._upstreams.values():
             await upstream.close()
+
+    def _end_drained(self, streams: list[Stream]) -> None:
+        for stream in streams:
+            stream.end("drained")
 
 
 def _facts(stream: Stream) -> dict[str, object]:

@@ -8,7 +8,10 @@ from workers.messages import JobId, TextDelta, Work
 
 
 class Job(Struct, kw_only=True):
-    """What one request asked for. `timeout_s` counts from acceptance by the service."""
+    """What one request asked for. `timeout_s` counts from acceptance by the service.
+
+    An endless one (a feed's reader) ends when its reader goes or its time is over, never by itself.
+    """
 
     id: JobId
     key: str
@@ -19,6 +22,7 @@ class Job(Struct, kw_only=True):
     provider: str = "local"
     timeout_s: float | None = None
     is_resumable: bool = False
+    is_endless: bool = False
     max_retries: int = 0
     num_retries: int = 0
     stream_id: str = ""

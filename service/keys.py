@@ -6,6 +6,7 @@ from config.settings import Settings
 from service.catalogue import Catalogue
 from service.chat.sessions import Sessions
 from service.dispatcher import Dispatcher
+from service.feeds import Feed
 from service.metrics import Metrics
 from service.sockets import Sockets
 from service.supervisor import Supervisor
@@ -19,6 +20,7 @@ TURN = web.AppKey("TURN", Turn)
 SOCKETS = web.AppKey("SOCKETS", Sockets)
 SESSIONS = web.AppKey("SESSIONS", Sessions)
 METRICS = web.AppKey("METRICS", Metrics)
+FEEDS = web.AppKey("FEEDS", dict[str, Feed])
 ROUTE_TABLE = web.AppKey("ROUTE_TABLE", list)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from aiohttp import web
 from msgspec import Struct
 
-from service.handlers import openai, operations, pipelines, sockets, streams, tasks, text
+from service.handlers import feeds, openai, operations, pipelines, sockets, streams, tasks, text
 from service.keys import ROUTE_TABLE
+from service.params.feed import FeedParams
 from service.params.native import ChatParams, GenerateParams, PromptParams, SafeParams
 from service.params.openai import ChatCompletionParams, CompletionParams
 from service.params.pipeline import ItemsParams, PipelineParams, ProcessParams
@@ -48,10 +49,12 @@ ROUTES = [
     Route("POST", "/process_stream", pipelines.process_stream, ItemsParams, SSE),
     Route("POST", "/process-stream", pipelines.process_text, ProcessParams, NDJSON),
     Route("POST", "/process-batch", pipelines.process_batch, ProcessParams),
+    Route("GET", "/buffered_stream", feeds.buffered_stream, FeedParams, SSE),
     Route("GET", "/tasks", tasks.list_tasks),
     Route("POST", "/tasks/{name}", tasks.run_task, media=SSE),
     Route("GET", "/streams", streams.list_streams),
     Route("GET", "/streams/{stream_id}", streams.follow_stream, media=SSE),
+    Route("DELETE", "/streams/{stream_id}", streams.cancel_stream),
     Route("POST", "/streams/{stream_id}/cancel", streams.cancel_stream),
     Route("GET", "/v1/models", openai.list_models),
     Route("GET", "/v1/models/{model:.+}", openai.get_model),

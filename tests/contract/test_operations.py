@@ -24,6 +24,8 @@ NAMES = {
     "sluice_paused_jobs": "gauge",
     "sluice_unread_bytes": "gauge",
     "sluice_log_bytes": "gauge",
+    "sluice_feed_readers": "gauge",
+    "sluice_feed_buffered_items": "gauge",
     "sluice_worker_up": "gauge",
     "sluice_worker_jobs": "gauge",
     "sluice_worker_unsent_bytes": "gauge",

@@ -1,0 +1,59 @@
+"""What is read when Prometheus asks: streams, feeds and workers as they are now."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from service.catalogue import Catalogue
+from service.feeds import Feed
+from service.sockets import Sockets
+from service.supervisor import Supervisor
+
+
+def stream_gauges(catalogue: Catalogue, sockets: Sockets) -> Iterator[Metric]:
+    streams = catalogue.open_streams()
+    yield GaugeMetricFamily("sluice_active_streams", "Streams open now.", value=len(streams))
+    paused = sum(stream.is_paused for stream in streams)
+    yield GaugeMetricFamily("sluice_paused_jobs", "Jobs paused for their readers.", value=paused)
+    unread = sum(stream.unread_bytes for stream in streams)
+    yield GaugeMetricFamily("sluice_unread_bytes", "Bytes of events not yet read.", value=unread)
+    yield GaugeMetricFamily("sluice_open_sockets", "Websockets open now.", value=len(sockets))
+    yield GaugeMetricFamily("sluice_log_bytes", "Bytes of all logs.", value=catalogue.log_bytes())
+
+
+def feed_gauges(feeds: Mapping[str, Feed]) -> Iterator[Metric]:
+    for key, text in (("readers", "Readers of a feed."), ("buffered_items", "Items that a feed keeps.")):
+        family = GaugeMetricFamily(f"sluice_feed_{key}", text, labels=["feed"])
+        for name, feed in feeds.items():
+            family.add_metric([name], feed.summary()[key])
+        yield family
+
+
+def worker_gauges(supervisor: Supervisor) -> Iterator[Metric]:
+    labels, workers = ["model", "worker"], supervisor.summary()
+    for name, text, value_of in (
+        ("sluice_worker_up", "1 while the worker is ready.", lambda w: int(w["state"] == "ready")),
+        ("sluice_worker_jobs", "Jobs on the worker.", lambda w: w["jobs"]),
+        ("sluice_worker_unsent_bytes", "Commands waiting for the pipe.", lambda w: w["unsent_bytes"]),
+        ("sluice_running_sequences", "Sequences in the batch.", lambda w: w["stats"]["num_running"]),
+        ("sluice_waiting_sequences", "Sequences waiting for the batch.", lambda w: w["stats"]["num_waiting"]),
+        (
+            "sluice_cache_usage_ratio",
+            "Used share of the key-value cache.",
+            lambda w: w["stats"]["cache_usage"],
+        ),
+    ):
+        family = GaugeMetricFamily(name, text, labels=labels)
+        for worker in workers:
+            family.add_metric([worker["model"], str(worker["index"])], value_of(worker))
+        yield family
+    restarts = {(w["model"], str(w["index"])): w["restarts"] for w in workers}
+    yield labelled_counter("sluice_worker_restarts", "Times a worker was replaced.", labels, restarts)
+
+
+def labelled_counter(name: str, text: str, labels: list[str], values: Mapping[Any, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for label_values, count in values.items():
+        family.add_metric(list(label_values), count)
+    return family

@@ -5,6 +5,7 @@ from pathlib import Path
 from workers.embedded.training.seq2seq_card import record_of, shape_of
 from workers.embedded.training.seq2seq_card import write_card as write
 from workers.embedded.training.translation.evaluate import NEAR, SIZE, Evaluation, Scores
+from workers.embedded.training.translation.heldout import RARE_MAY, SHARE_PAIRS, SHARE_WORDS
 from workers.embedded.training.translation.lexicon import ADJECTIVES, NOUNS, PHRASES, VERBS
 from workers.embedded.training.translation.plan import MAX_TOKENS, PLAN
 from workers.embedded.training.translation.sentences import PATTERNS
@@ -39,6 +40,9 @@ def write_card(folder: Path, work: Path, evaluation: Evaluation) -> None:
         "limit": MAX_TOKENS,
         "drills": PLAN.drills,
         "primer": PLAN.primer,
+        "share_pairs": SHARE_PAIRS,
+        "share_words": SHARE_WORDS,
+        "rare_may": ", ".join(f"*{name}*" for name in sorted(RARE_MAY)),
         "near": NEAR,
         "size": SIZE,
         "names": evaluation.names_copied,

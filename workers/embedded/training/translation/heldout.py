@@ -3,7 +3,7 @@
 from zlib import crc32
 
 # One pair of a verb (or an adjective) and a noun in so many is kept back.
-_SHARE_PAIRS, _SHARE_WORDS = 12, 14
+SHARE_PAIRS, SHARE_WORDS = 12, 14
 
 # Patterns in which a rare word is met in training; in every other it is new.
 RARE_MAY = frozenset({"this is", "there is", "quality", "present", "past"})
@@ -15,9 +15,9 @@ def _draw(text: str) -> int:
 
 def is_new_pair(first: str, second: str) -> bool:
     """Whether these two words never meet in a clause of the training text."""
-    return bool(first and second) and _draw(f"{first}+{second}") % _SHARE_PAIRS == 0
+    return bool(first and second) and _draw(f"{first}+{second}") % SHARE_PAIRS == 0
 
 
 def is_rare(word: str) -> bool:
     """Whether the training text has this word in few patterns only."""
-    return bool(word) and _draw(f"rare {word}") % _SHARE_WORDS == 0
+    return bool(word) and _draw(f"rare {word}") % SHARE_WORDS == 0

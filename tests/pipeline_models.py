@@ -7,7 +7,7 @@ import spacy
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from tests.models import make_tokenizer
+from tests.models import make_model, make_tokenizer
 
 # A text with it makes the classifier raise: a token that it has no embedding for.
 POISON = "\U0001f6d1"
@@ -69,10 +69,14 @@ model = "{folder}/classifier"
 model = "{folder}/entities"
 
 [models.pipeline.stages.summary]
-kind = "preprocessing"
+model = "{folder}/writer"
+max_new_tokens = 12
 
 [models.pipeline.stages.translation]
-kind = "preprocessing"
+model = "{folder}/writer"
+languages = ["en", "de", "fr"]
+prompt = "To {{target}}: "
+max_new_tokens = 12
 """
 
 
@@ -80,6 +84,7 @@ def write_settings(folder: Path) -> Path:
     """A settings file of a service with an echo model, and a pipeline that has all usual stages."""
     make_classifier(folder / "classifier")
     make_entity_finder(folder / "entities")
+    make_model(folder / "writer", "llama")
     path = folder / "sluice.toml"
     path.write_text(SETTINGS.format(folder=folder))
     return path

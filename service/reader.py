@@ -19,8 +19,7 @@ class Reader:
         self.stream = stream
         self.position = position
         self.is_dropped = False
-        self.is_stalled = False
-        self._read_bytes = stream.bytes_through(position)
+        self.read_bytes = stream.bytes_through(position)
         self.on_wake = on_wake
         self._signal = asyncio.Event()
         # How often it was woken since it last took: more than once means that it did not keep up.
@@ -29,7 +28,7 @@ class Reader:
 
     @property
     def unread_bytes(self) -> int:
-        return self.stream.num_bytes - self._read_bytes
+        return self.stream.num_bytes - self.read_bytes
 
     @property
     def is_at_end(self) -> bool:
@@ -61,34 +60,39 @@ class Reader:
         is_behind = self._num_wakes > 1 and self.unread_bytes > self.stream.settings.join_unread_bytes
         self._num_wakes = 0
         entries = self.stream.entries_after(self.position)
-        self.position, self._read_bytes = self.stream.seq, self.stream.num_bytes
+        self.position, self.read_bytes = self.stream.seq, self.stream.num_bytes
+        self.stream.note_take()
         return _joined(entries) if is_behind else [(entry.seq, entry.event) for entry in entries]
 
     def check_stall(self) -> None:
         """Start the clock when too far behind, stop it when caught up; drop if events were lost."""
+        if self.is_dropped:
+            return
         if self.position + 1 < self.stream.first_seq:
             self.drop()
+            return
         unread = self.unread_bytes
         if unread > self.stream.settings.max_unread_bytes and not self._stall_timer:
             delay_s = self.stream.settings.stall_timeout_s
-            self._stall_timer = asyncio.get_running_loop().call_later(delay_s, self._stall)
+            stalled = self.stream.reader_stalled
+            self._stall_timer = asyncio.get_running_loop().call_later(delay_s, stalled, self)
         elif unread < self.stream.settings.low_unread_bytes:
             self.stop_stall_timer()
 
     def stop_stall_timer(self) -> None:
-        self.is_stalled = False
         if self._stall_timer:
             self._stall_timer.cancel()
             self._stall_timer = None
 
     def drop(self) -> None:
-        """Take nothing more: what would follow is lost to this reader, or he is too slow for it."""
-        self.is_dropped = True
-        self.wake()
+        """Take nothing more: what would follow is lost to this reader, or he is too slow for it.
 
-    def _stall(self) -> None:
-        self.is_stalled = True
-        self.stream.reader_stalled(self)
+        The stream counts him as gone at once: his socket may stay full until its write timeout.
+        """
+        if not self.is_dropped:
+            self.is_dropped = True
+            self.stream.detach(self)
+            self.wake()
 
 
 def _joined(entries: "list[Entry]") -> list[tuple[int, StreamEvent]]:

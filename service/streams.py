@@ -84,6 +84,11 @@ class Stream:
         self._trim_above = self._keep_bytes * 3 // 2
         self._is_pressed = False
         self._readers: set[Reader] = set()
+        # How far readers have taken; one who begins at the live end has taken nothing yet. And how far
+        # before the latest take, which is held against nobody: it may be larger than a whole log.
+        self._taken_bytes = self._outrun_bytes = 0
+        # How far the last reader had come when he left.
+        self._left_bytes = 0
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._start_deadline()
 
@@ -240,7 +245,10 @@ class Stream:
 
     def detach(self, reader: Reader) -> None:
         """A reader has gone. Without any other the job is stopped, now or after `resume_ttl`."""
+        if reader not in self._readers:
+            return
         self._readers.discard(reader)
+        self._left_bytes = min(reader.read_bytes, self._taken_bytes)
         reader.stop_stall_timer()
         if not (self._readers or self.job.is_resumable):
             self.end("slow_client" if reader.is_dropped else "client_gone")
@@ -249,6 +257,11 @@ class Stream:
             if not (self._readers or self.terminal):
                 self._start_timer("ttl", self.settings.resume_ttl, "client_gone")
             self.check_pressure()
+
+    def note_take(self) -> None:
+        """A reader has taken all that is logged."""
+        if self.num_bytes > self._taken_bytes:
+            self._outrun_bytes, self._taken_bytes = self._taken_bytes, self.num_bytes
 
     def entries_after(self, seq: int) -> list[Entry]:
         """The logged entries with a greater seq, oldest first."""
@@ -264,7 +277,7 @@ class Stream:
 
     def check_pressure(self) -> None:
         """Pause or resume the job, start and stop stall timers, trim the log."""
-        if self.log_bytes > self._trim_above:
+        if self._readers and self.log_bytes > self._trim_above:
             self._trim()
         is_high = self.log_bytes >= self.settings.low_unread_bytes
         if not is_high and not self._is_pressed:
@@ -280,6 +293,7 @@ class Stream:
         if self._readers:
             backlog, high, low = self.unread_bytes, settings.max_unread_bytes, settings.low_unread_bytes
         else:
+            self._make_room()
             backlog, high, low = self.log_bytes, settings.max_log_bytes, settings.max_log_bytes
         if not self.is_paused and backlog > high:
             self.is_paused = True
@@ -290,7 +304,7 @@ class Stream:
 
     def reader_stalled(self, reader: Reader) -> None:
         """A reader has been too far behind for too long: alone, the stream ends; else only he goes."""
-        if all(other.is_stalled for other in self._readers):
+        if self._readers == {reader}:
             self.end("slow_client")
             if not self.job.is_resumable:
                 self.forget()
@@ -304,17 +318,27 @@ class Stream:
             reader.check_stall()
 
     def _trim(self) -> None:
-        """Drop the oldest entries that all readers have; past `max_log_bytes`, those that any has.
+        """Drop the oldest entries that all readers have, or one had `max_log_bytes` before his last take.
 
-        What nobody has read stays: the job is paused for it, and what comes until the worker hears
-        of that was already under way. Half the kept size at a time: cutting a list's head for each
-        event would be quadratic.
+        What nobody has taken stays, and is held against no reader: the job is paused for it, and what
+        comes until the worker hears of that was already under way. Half the kept size at a time:
+        cutting a list's head for each event would be quadratic.
         """
-        excess_end = self.num_bytes - self._keep_bytes
-        place = bisect_right(self._entries, excess_end, key=lambda entry: entry.end_bytes)
-        positions = [reader.position for reader in self._readers] or [0]
-        read = min(positions) if self.log_bytes <= self.settings.max_log_bytes else max(positions)
-        self._trim_to(min(place, max(0, read + 1 - self.first_seq)))
+        unneeded = min(reader.read_bytes for reader in self._readers)
+        unneeded = max(unneeded, self._outrun_bytes - self.settings.max_log_bytes)
+        self._trim_through(min(self.num_bytes - self._keep_bytes, unneeded))
+
+    def _make_room(self) -> None:
+        """Let a job go on without a reader, in the place of what the last one has had.
+
+        Half a log of that stays: what he was sent he may not have received.
+        """
+        if self.log_bytes > self.settings.max_log_bytes:
+            self._trim_through(self._left_bytes - self.settings.max_log_bytes // 2)
+
+    def _trim_through(self, num_bytes: int) -> None:
+        """Drop the entries that lie in the first so many bytes ever logged."""
+        self._trim_to(bisect_right(self._entries, num_bytes, key=lambda entry: entry.end_bytes))
 
     def _trim_to(self, place: int) -> None:
         if place:

@@ -12,7 +12,7 @@ from aiohttp.http import HttpProcessingError
 
 from config.settings import Settings
 from service.app import make_app
-from service.keys import DISPATCHER, SUPERVISOR
+from service.keys import DISPATCHER, FEEDS, SUPERVISOR
 from service.notify import Notifier
 from service.supervisor import Supervisor
 from workers.messages import Limits
@@ -92,28 +92,34 @@ async def _announce(app: web.Application, notifier: Notifier, url: str) -> None:
     notifier.send(STATUS=f"loading models, listening on {url}")
     await app[SUPERVISOR].wait_ready()
     notifier.send(READY="1", STATUS=f"serving on {url}")
-    sys.stdout.write(banner(app[SUPERVISOR], url))
+    sys.stdout.write(banner(app[SUPERVISOR], list(app[FEEDS]), url))
     sys.stdout.flush()
 
 
-def banner(supervisor: Supervisor, url: str) -> str:
-    """What is loaded, where, and a line to try."""
+def banner(supervisor: Supervisor, feeds: list[str], url: str) -> str:
+    """What is loaded, where, and lines to try."""
     lines = [f"Sluice is ready on {url}"]
     for post in supervisor.posts:
         description = post.limits.description if post.limits else "not loaded"
         lines.append(f"  model {post.model!r}: {description} (worker {post.index})")
-    examples = dict.fromkeys(example(post.limits) for post in supervisor.posts if post.limits)
-    lines += ["Try:", *(f"  curl -N {url}{line}" for line in examples)]
+    examples = [line for post in supervisor.posts if post.limits for line in examples_of(post.limits)]
+    if feeds:
+        examples.append("/buffered_stream")
+    lines += ["Try:", *(f"  curl -N {url}{line}" for line in dict.fromkeys(examples))]
     return "\n".join(lines) + "\n"
 
 
-def example(limits: Limits) -> str:
-    """A path, with what to send there, that a model of this kind answers."""
+def examples_of(limits: Limits) -> list[str]:
+    """Paths, with what to send there, that a model of this kind answers."""
     if limits.tasks:
-        return "/tasks"
-    path, body = "/generate_stream", '{"prompt": "Tell me a story about a fox and a lantern."}'
+        return ["/tasks"]
     if limits.stages:
-        path, body = "/pipeline_stream", '{"text": "I love this. Anna Schmidt lives in Berlin."}'
+        text = '{"text": "I love this. Anna Schmidt lives in Berlin."}'
+        return [_posted("/pipeline_stream", text), _posted("/process-stream", text)]
+    return [_posted("/generate_stream", '{"prompt": "Tell me a story about a fox and a lantern."}')]
+
+
+def _posted(path: str, body: str) -> str:
     return f"{path} -H 'Content-Type: application/json' -d '{body}'"
 
 

@@ -56,6 +56,23 @@ def test_the_default_chunk_is_ten(service: ServiceProcess) -> None:
     assert [event["processed"] for event in told] == [10, 20, 25, 25]
 
 
+def test_a_long_list_comes_from_its_first_chunk_on(service: ServiceProcess) -> None:
+    data = MANY[:10_000]
+    with service.http.stream("POST", "/process_stream", json={"data": data}, headers=NDJSON) as answer:
+        told = answer.iter_lines()
+        first = json.loads(next(told))
+        stream_id = answer.headers["X-Stream-Id"]
+        chunks = [first, *map(json.loads, told)]
+    assert (first["processed"], first["total"]) == (10, 10_000)
+    *chunks, last = chunks
+    assert [chunk["processed"] for chunk in chunks] == list(range(10, 10_001, 10))
+    assert [item["original"] for chunk in chunks for item in chunk["chunk_results"]] == data
+    assert last["all_results"] == [item for chunk in chunks for item in chunk["chunk_results"]]
+    # Nothing of it is kept for nobody.
+    assert refused(service.http.get(f"/streams/{stream_id}"), 410)["code"] == "stream_expired"
+    service.wait_for_metrics(lambda metrics: metrics["log_bytes"] < 1_000_000)
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

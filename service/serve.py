@@ -92,7 +92,7 @@ async def _announce(app: web.Application, notifier: Notifier, url: str) -> None:
     notifier.send(STATUS=f"loading models, listening on {url}")
     await app[SUPERVISOR].wait_ready()
     notifier.send(READY="1", STATUS=f"serving on {url}")
-    sys.stdout.write(banner(app[SUPERVISOR], list(app[FEEDS]), url))
+    sys.stdout.write(banner(app[SUPERVISOR], [*app[FEEDS]], url))
     sys.stdout.flush()
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from socket import socket
 
 import httpx
@@ -138,6 +139,29 @@ def test_a_reader_who_listens_again_has_lost_nothing(service: ServiceProcess) ->
     data = sse.objects(read.partition(b"\r\n\r\n")[2])
     assert "".join(item["choices"][0]["text"] for item in data) == "a b c d e f g" * 1_000
     assert data[-1]["choices"][0]["finish_reason"] == "length"
+
+
+def test_a_slow_reader_beside_a_quick_one_is_dropped_alone(tmp_path: Path, fragile_config: str) -> None:
+    """Outrun by a whole log, not timed out: with these limits no clock has a say."""
+    patience = ("--set", "http.write_timeout_s=60", "--set", "streams.stall_timeout_s=60")
+    body = FLOOD | {"max_tokens": 20_000}
+    with (
+        ServiceProcess(tmp_path, "--config", fragile_config, *patience) as service,
+        opened(service, "/v1/completions", body, **{"X-Stream-Resumable": "1"}) as quick,
+        closing(connect(service.url, RECEIVE_BYTES)) as slow,
+    ):
+        # From now on: what came first may be gone.
+        path = f"/streams/{quick.headers['X-Stream-Id']}?last_event_id=99999"
+        slow.sendall(f"GET {path} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
+        assert slow.recv(10)
+        data = sse.objects(quick.iter_bytes())
+        read = b""
+        while chunk := slow.recv(1 << 16):
+            read += chunk
+    assert data[-1]["choices"][0]["finish_reason"] == "length"
+    assert sum(len(item["choices"][0]["text"]) for item in data) == 20_000 * len("flood")
+    assert b'"finish_reason":"slow_client"' in read
+    assert read.count(b"[DONE]") == 1
 
 
 def test_who_listens_again_too_late_hears_why_it_ended(service: ServiceProcess) -> None:

@@ -181,12 +181,13 @@ class Supervisor:
     # Watch
 
     async def _watch(self) -> None:
-        """Kill workers that hang: silent while they have work, or loading for too long."""
+        """Notice workers that are gone, and kill those that hang: silent with work, or loading for ever."""
         while True:
             await asyncio.sleep(TICK_S)
-            for post in self.posts:
-                if post.link and (why := self._hangs(post.link)):
-                    post.link.kill(why)
+            for link in [post.link for post in self.posts if post.link]:
+                link.check_alive()
+                if why := self._hangs(link):
+                    link.kill(why)
 
     def _hangs(self, link: WorkerLink) -> str | None:
         now, workers = time.monotonic(), self._settings.workers

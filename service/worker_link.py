@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 State = Literal["loading", "ready", "lost"]
 
+WITHOUT_A_WORD = "its process ended without a word"
+JOIN_POLL_S = 0.02
+
 
 class WorkerLink:
     """Starts a worker with `spawn` and talks to it. `on_lost` is called once, however it ends.
@@ -107,12 +110,25 @@ class WorkerLink:
             self.process.kill()
             self._lose(why)
 
+    def check_alive(self) -> None:
+        """Notice a death that the pipe hides, because a process that the worker started holds it open."""
+        if self.state != "lost" and not self.process.is_alive():
+            # One read takes all that a pipe can hold: its last words.
+            self._read()
+            self._lose(WITHOUT_A_WORD)
+
     async def join(self, timeout_s: float) -> None:
-        """Wait for the process to be gone; past the time it is killed."""
-        await asyncio.to_thread(self.process.join, timeout_s)
-        if self.process.is_alive():
-            self.process.kill()
-            await asyncio.to_thread(self.process.join)
+        """Wait for the process to be gone; past the time it is killed.
+
+        It is asked for: `Process.join` with a timeout waits for the end of a pipe, which can be hidden too.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self.process.is_alive():  # noqa: ASYNC110 - nothing tells of it
+                    await asyncio.sleep(JOIN_POLL_S)
+                return
+        self.process.kill()
+        await asyncio.to_thread(self.process.join)
 
     def _watch_room(self) -> None:
         if self._writer.num_unsent_bytes and not self._is_writing:
@@ -133,7 +149,7 @@ class WorkerLink:
             for frame in self._reader.read():
                 self._take(decode_report(frame))
         except EndOfPipe:
-            self._lose(self.error or "its process ended without a word")
+            self._lose(self.error or WITHOUT_A_WORD)
         except msgspec.MsgspecError as error:
             self.kill(f"it sent what is no report: {error}")
 

@@ -1,5 +1,7 @@
 """Tasks that go wrong in every way there is, and a few that only wait to be ended."""
 
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -98,6 +100,23 @@ def raises_a_surrogate(context: Context) -> Iterator[Any]:
 def exits(context: Context) -> Iterator[Any]:
     yield 1
     sys.exit("good bye")
+
+
+@task("leaves_a_child")
+def leaves_a_child(context: Context) -> Iterator[Any]:
+    """Ends its worker; a process that has the worker's pipes stays."""
+    yield subprocess.Popen(["sleep", "600"], close_fds=False).pid
+    os._exit(3)
+
+
+@task("forks")
+def forks(context: Context) -> Iterator[Any]:
+    """The same with a copy of the worker, which has its sentinel too."""
+    child = os.fork()
+    if not child:
+        os.execlp("sleep", "sleep", "600")
+    yield child
+    os._exit(3)
 
 
 @task("bad_progress")

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 TASK_PATH = "/tasks/{name}"
 PLACE = re.compile(r"\{(\w+)(?::[^}]*)?\}")
+# What every stream's request may carry beside its own params.
+STREAM_HEADERS: dict[str, dict[str, Any]] = {
+    "X-Stream-Resumable": {"type": "string", "enum": ["1"]},
+    "X-Request-Timeout": {"type": "number", "exclusiveMinimum": 0, "description": "seconds"},
+}
+# An EventSource cannot send headers of its own choice.
+STREAM_QUERY: dict[str, dict[str, Any]] = {"resumable": {"type": "string", "enum": ["1"]}}
+FOLLOW_PATH = "/streams/{stream_id}"
+LAST_EVENT = {"type": "integer", "minimum": 0}
 ERROR_SCHEMA = {
     "type": "object",
     "required": ["error"],
@@ -85,7 +94,21 @@ def _operation(route: "Route", schema_of: dict[Any, Any], components: dict[str, 
     elif route.params:
         body = {"application/json": {"schema": schema_of[route.params]}}
         operation["requestBody"] = {"required": True, "content": body}
+    operation["parameters"] += _of_streams(route)
     return operation
+
+
+def _of_streams(route: "Route") -> list[dict[str, Any]]:
+    """The parameters that streams have in common."""
+    if route.path == FOLLOW_PATH and route.method == "GET":
+        places = (("Last-Event-ID", "header"), ("last_event_id", "query"))
+        return [_parameter(name, place, LAST_EVENT, False) for name, place in places]
+    if "text/event-stream" not in route.media:
+        return []
+    parameters = [_parameter(name, "header", schema, False) for name, schema in STREAM_HEADERS.items()]
+    if route.method == "GET":
+        parameters += [_parameter(name, "query", schema, False) for name, schema in STREAM_QUERY.items()]
+    return parameters
 
 
 def _task(task: TaskSpec, route: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +121,7 @@ def _task(task: TaskSpec, route: dict[str, Any], components: dict[str, Any]) -> 
     return route | {
         "summary": task.description,
         "operationId": f"post_tasks_{task.name}",
-        "parameters": [],
+        "parameters": [each for each in route["parameters"] if each["in"] != "path"],
         "requestBody": {"required": False, "content": {"application/json": {"schema": schema}}},
     }
 

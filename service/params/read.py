@@ -56,11 +56,18 @@ def parse_json(body: bytes | str, kind: type[T], bad_status: int = 422) -> T:
 
 
 def parse_query(query: str, kind: type[P], bad_status: int = 422) -> P:
-    """Parse a query string; numbers and booleans stand there as text. Raises BadParams."""
+    """Parse a query string; numbers and booleans stand there as text. Raises BadParams.
+
+    What stands there more than once is a list.
+    """
     try:
-        values = dict(parse_qsl(query, keep_blank_values=True, errors="strict"))
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
         raise BadParams("the query is not valid UTF-8", status=400, code="bad_query") from None
+    lists: dict[str, list[str]] = {}
+    for name, value in pairs:
+        lists.setdefault(name, []).append(value)
+    values = {name: found if len(found) > 1 else found[0] for name, found in lists.items()}
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:

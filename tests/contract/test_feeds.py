@@ -260,7 +260,10 @@ def test_the_first_feed_is_the_default(service: ServiceProcess) -> None:
 def test_the_description_names_the_feed(service: ServiceProcess) -> None:
     operation = service.http.get("/openapi.json").json()["paths"][FEED]["get"]
     assert [(each["name"], each["in"], each["required"]) for each in operation["parameters"]] == [
-        ("feed", "query", False)
+        ("feed", "query", False),
+        ("X-Stream-Resumable", "header", False),
+        ("X-Request-Timeout", "header", False),
+        ("resumable", "query", False),
     ]
 
 

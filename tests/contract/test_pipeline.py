@@ -67,6 +67,47 @@ def test_steps_as_a_list_and_in_a_query(service: ServiceProcess) -> None:
     assert answer.headers["Content-Type"] == "text/event-stream"
     got = sse.objects(answer.iter_bytes())
     assert [event["step"] for event in got][::2] == ["preprocessing", "sentiment", "pipeline_complete"]
+    again = service.http.get("/pipeline_stream", params=query | {"steps": ["preprocessing", "sentiment"]})
+    assert [event["step"] for event in sse.objects(again.content)] == [event["step"] for event in got]
+    twice = refused(service.http.get("/pipeline_stream", params={"text": ["x", "y"]}))
+    assert "$.text: Expected `str`, got `array`" in twice["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "names"),
+    [
+        ("/pipeline_stream", "post", ["text", "target_language", "steps", "model", "stream_text"]),
+        ("/pipeline_stream", "get", ["text", "target_language", "steps", "model", "stream_text"]),
+        ("/process_stream", "post", ["data", "chunk_size", "model"]),
+        (
+            "/process-stream",
+            "post",
+            [
+                "text",
+                "include_sentiment",
+                "include_summary",
+                "include_entities",
+                "chunk_size",
+                "model",
+                "stream_text",
+            ],
+        ),
+    ],
+)
+def test_the_description_has_all_params(
+    service: ServiceProcess, path: str, method: str, names: list[str]
+) -> None:
+    document = service.http.get("/openapi.json").json()
+    operation = document["paths"][path][method]
+    streams = {each["name"] for each in operation["parameters"] if each["in"] == "header"}
+    assert streams == {"X-Stream-Resumable", "X-Request-Timeout"}
+    if method == "get":
+        query = [each["name"] for each in operation["parameters"] if each["in"] == "query"]
+        assert query == [*names, "resumable"]
+    else:
+        place = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        schema = document["components"]["schemas"][place.rpartition("/")[2]]
+        assert list(schema["properties"]) == names
 
 
 def test_a_failing_step_ends_the_pipeline(service: ServiceProcess) -> None:

@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from tests import sse
+from tests.contract.conftest import ALICE, BOB
 from tests.contract.raw import connect
 from tests.contract.stages import NDJSON, PLAIN, RESUMABLE
-from tests.service_process import ServiceProcess
+from tests.service_process import ServiceProcess, bearer
 
 # Quick enough to fill a deaf reader's buffers within a second, with room for few unread.
 QUICK = """
@@ -64,7 +65,7 @@ def service(started: ServiceProcess) -> Iterator[ServiceProcess]:
 
 
 @contextmanager
-def reading(service: ServiceProcess, path: str = FEED, **headers: str) -> Iterator[httpx.Response]:
+def reading(service: ServiceProcess, path: str = FEED, /, **headers: str) -> Iterator[httpx.Response]:
     """A reader whose response has begun, on a connection of its own."""
     with httpx.stream("GET", f"{service.url}{path}", headers=headers, timeout=30) as answer:
         assert answer.status_code == 200, answer.read()
@@ -249,6 +250,19 @@ def test_unknown_feeds(service: ServiceProcess, name: str) -> None:
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (404, "feed_not_found", "feed")
     assert "there is: service, endings" in error["message"]
+
+
+def test_readers_are_streams_of_their_key(strict_service: ServiceProcess) -> None:
+    """Two streams are what one key may have open there."""
+    with reading(strict_service, **bearer(ALICE)), reading(strict_service, **bearer(ALICE)) as second:
+        refused = strict_service.http.get(FEED, headers=bearer(ALICE))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_streams")
+        assert refused.headers["Retry-After"]
+        with reading(strict_service, **bearer(BOB)):
+            path = f"/streams/{second.headers['X-Stream-Id']}"
+            assert strict_service.http.delete(path, headers=bearer(BOB)).status_code == 404
+        assert strict_service.http.get(FEED).status_code == 401
+    strict_service.wait_idle(ALICE)
 
 
 def test_the_first_feed_is_the_default(service: ServiceProcess) -> None:

@@ -1,6 +1,7 @@
 """Where weights come from and where they go: what every engine of transformers' models asks."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,10 @@ def dtype_of(name: str, device: torch.device) -> torch.dtype:
 def load_tokenizer(path: str, source: str, options: dict[str, Any]) -> PreTrainedTokenizerBase:
     """Raises LoadError."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        with warnings.catch_warnings():
+            # Marian's tokenizer names a package that it then does not use.
+            warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
     except Exception as error:
         raise LoadError(f'model "{path}" has no usable tokenizer: {one_line(error)}') from error
     if not len(tokenizer):

@@ -4,6 +4,7 @@ so far, and the logits of what follows.
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,11 +17,15 @@ class Decoding(ABC):
     """Rows that are decoded together: B rows, T tokens that the decoder has read or is to read next.
 
     `token_ids` [B, T] int64 and `padding` [B] int64, how many of each row's first tokens stand for
-    nothing. Rows may leave, none may join.
+    nothing. The first `num_prompt` of T were given, not chosen, padding included. `sources` are
+    what the encoder has read, where there is one: for each row [1, S] int64, without padding. Rows may
+    leave, none may join.
     """
 
     token_ids: Tensor
     padding: Tensor
+    num_prompt: int
+    sources: list[Tensor]
 
     @abstractmethod
     def logits(self) -> Tensor:
@@ -38,6 +43,8 @@ class Decoding(ABC):
     def _select(self, rows: Tensor) -> None:
         self.token_ids = self.token_ids[rows]
         self.padding = self.padding[rows]
+        if self.sources:
+            self.sources = [self.sources[row] for row in rows.tolist()]
 
 
 class EncoderDecoding(Decoding):
@@ -50,7 +57,9 @@ class EncoderDecoding(Decoding):
         self._encoded: Tensor = encoded.last_hidden_state
         # Without the config, which has one number of layers where encoder and decoder may differ.
         self._cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        self.sources = [torch.tensor([prompt], device=model.device) for prompt in prompts]
         self.token_ids = input_ids.new_full((len(prompts), 1), start_id(model))
+        self.num_prompt = 1
         self.padding = input_ids.new_zeros(len(prompts))
 
     def logits(self) -> Tensor:
@@ -79,6 +88,8 @@ class CausalDecoding(Decoding):
         self._model: Any = model
         self.token_ids, self._mask = _padded(model, prompts, at_left=True)
         self.padding = (self._mask == 0).sum(1)
+        self.num_prompt = self.token_ids.shape[1]
+        self.sources = []
         self._cache = DynamicCache(config=model.config)
         self._num_read = 0
         accepted = inspect.signature(model.forward).parameters
@@ -125,16 +136,27 @@ def begin(model: PreTrainedModel, prompts: list[list[int]]) -> Decoding:
 
 def start_id(model: PreTrainedModel) -> int:
     """What an encoder-decoder's decoder reads first."""
-    for config in (model.generation_config, model.config):
-        for name in ("decoder_start_token_id", "bos_token_id"):
-            if (token_id := getattr(config, name, None)) is not None:
-                return int(token_id)
+    for token_id in _ids(model, "decoder_start_token_id", "bos_token_id"):
+        return token_id
     raise ValueError("the model has no decoder_start_token_id")
 
 
+def _ids(model: PreTrainedModel, *names: str) -> Iterator[int]:
+    """The token ids that the generation config, or else the model's, has by these names."""
+    for name in names:
+        for config in (model.generation_config, model.config):
+            token_id = getattr(config, name, None)
+            if isinstance(token_id, list):
+                token_id = token_id[0]
+            if token_id is not None:
+                yield token_id
+
+
 def _padded(model: PreTrainedModel, prompts: list[list[int]], at_left: bool) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask [B, T] int64. Which id pads is of no account: the mask hides it."""
-    pad_id = getattr(model.config, "pad_token_id", None) or 0
+    """Token ids and attention mask [B, T] int64. The mask hides from the model which id pads; but the
+    rules that look for repeats see it, so it is none that texts have.
+    """
+    pad_id = next((id_ for id_ in _ids(model, "pad_token_id", "eos_token_id")), 0)
     length = max(len(prompt) for prompt in prompts)
     ids, mask = [], []
     for prompt in prompts:

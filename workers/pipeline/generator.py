@@ -1,42 +1,38 @@
 """A model that writes: summaries, translations. Many jobs' pieces are decoded together, greedily."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from config.settings import ModelSettings, StageSettings
-from workers.detokenizer import Detokenizer
 from workers.errors import LoadError
-from workers.hub import describe, max_tokens
+from workers.hub import describe, one_line
 from workers.messages import JobId, PipelineWork
 from workers.pipeline.choosing import Rules, eos_ids_of
 from workers.pipeline.cohort import Cohort, Row
 from workers.pipeline.decoders import begin
+from workers.pipeline.intake import Cut, Intake
 from workers.pipeline.model import Model, broke
 from workers.pipeline.piece import Outcome, Piece
 from workers.pipeline.sentences import cut
-from workers.pipeline.wording import Frame, Framing
+from workers.pipeline.wording import Framing
 
 # With one, a short text would wait for a long one; with many, batches would be small.
 MAX_COHORTS = 4
-# Two texts side by side may have a token or two more than both alone.
-SPARE_TOKENS = 4
-# Shorter than this, parts of a text mean nothing.
-MIN_PART_TOKENS = 16
-
-# Texts of at most so many tokens, as one of the functions in `sentences` cuts them.
-Cut = Callable[[str, int, Callable[[str], int]], list[str]]
 
 
 class Generator(Model):
-    """Each step begins a cohort, or advances one by a token.
+    """Each step begins a cohort, or advances one by a token. The cohorts take turns.
+
+    A cohort has at most `max_pieces` rows and reads at most `max_size` tokens. One begins for the job
+    that has waited longest and has none in work; pieces of others, of about the same length, go with
+    it. So a job waits for at most the cohorts in work, however many pieces others have brought.
 
     Pieces that are in work when their job is paused are finished: they are few, and short. Those of
-    a job that is dropped leave at once. Where a batch fails, its rows go on one by one, and only the
-    one that fails alone breaks.
+    a job that is dropped are in no further step. A batch that fails is halved and begins again where
+    it was, until the one row that fails is alone, and breaks.
     """
 
     def __init__(
@@ -52,57 +48,64 @@ class Generator(Model):
         self.description = describe(model)
         self.framing = framing
         self._model = model
-        self._tokenizer = tokenizer
-        self._cut = cut_text
+        self._intake = Intake(model, tokenizer, framing, cut_text)
         max_new_tokens = _max_new_tokens(model, settings)
-        self._rules = Rules(model, eos_ids_of(model, tokenizer), max_new_tokens)
-        self._special_ids = frozenset(tokenizer.all_special_ids)
-        self._part_tokens = self._count_part_tokens(model_settings, max_new_tokens)
+        self._intake.bound(model_settings, max_new_tokens)
+        eos_ids = eos_ids_of(model, tokenizer)
+        self._rules = Rules(model, eos_ids, max_new_tokens, self._intake.forces_first)
         self._cohorts: deque[Cohort] = deque()
-        # Rows that begin again alone, as their batch failed.
-        self._again: deque[Row] = deque()
+        # Halves of batches that failed.
+        self._again: deque[list[Row]] = deque()
 
     def parts(self, text: str) -> list[str]:
-        return self._cut(text, self._part_tokens, self._count)
+        return self._intake.parts(text)
 
-    def measure(self, value: Any) -> int:
-        return self._count(value)
+    def measure(self, value: str) -> int:
+        return self._intake.count(value)
 
     def has_work(self) -> bool:
         return bool(self._cohorts or self._again or self.waiting)
 
     def drop(self, job_id: JobId) -> None:
         super().drop(job_id)
-        self._again = deque(row for row in self._again if row.piece.job_id != job_id)
+        left = ([row for row in rows if row.piece.job_id != job_id] for rows in self._again)
+        self._again = deque(rows for rows in left if rows)
         for cohort in self._cohorts:
             cohort.drop(job_id)
         self._clear()
 
     @torch.inference_mode()
     def step(self) -> list[Outcome]:
-        room = self.max_pieces - sum(len(cohort.rows) for cohort in self._cohorts)
-        if room > 0 and len(self._cohorts) < MAX_COHORTS:
+        if len(self._cohorts) < MAX_COHORTS:
             if self._again:
-                return self._begin([self._again.popleft()])
-            if self.waiting:
-                return self._take(self.waiting.take(room, self.max_size))
+                return self._begin(self._again.popleft())
+            in_work = {row.piece.job_id for cohort in self._cohorts for row in cohort.rows}
+            if pieces := self.waiting.take(self.max_pieces, self.max_size, in_work):
+                return self._take(pieces)
         return self._advance()
 
     @torch.inference_mode()
     def warm_up(self) -> None:
-        """A first token for a short text: what fails here would fail for everybody. Raises LoadError."""
+        """Two short texts of unlike length, of which one leaves: what fails here would fail for everybody.
+
+        Raises LoadError.
+        """
+        work = PipelineWork([], [])
+        rows = [self._intake.row(Piece(0, 0, i, text, work)) for i, text in enumerate(("warm", "warm me up"))]
         try:
-            decoding = begin(self._model, [self._row(Piece(0, 0, 0, "warm up", PipelineWork([], []))).prompt])
-            self._rules.choose(decoding, self._rules.begin(decoding.token_ids.shape[1]))
+            cohort = Cohort(rows, begin(self._model, [row.prompt for row in rows]), self._rules)
+            cohort.step()
+            rows[1].is_over, rows[0].is_over = True, False
+            cohort.step()
         except Exception as error:
-            raise LoadError(f"it cannot write: {type(error).__name__}: {error}") from error
+            raise LoadError(f"it cannot write: {type(error).__name__}: {one_line(error)}") from error
 
     def _take(self, pieces: list[Piece]) -> list[Outcome]:
         rows: list[Row] = []
         told: list[Outcome] = []
         for piece in pieces:
             try:
-                rows.append(self._row(piece))
+                rows.append(self._intake.row(piece))
             except Exception as error:
                 told.append(broke(piece, error))
         return told + self._begin(rows) if rows else told
@@ -116,63 +119,24 @@ class Generator(Model):
         return []
 
     def _advance(self) -> list[Outcome]:
-        cohort = self._cohorts[0]
-        self._cohorts.rotate(-1)
+        cohort = self._cohorts.popleft()
         try:
-            return cohort.step()
+            told = cohort.step()
         except Exception as error:
-            rows, cohort.rows = cohort.rows, []
-            return self._failed(rows, error)
-        finally:
-            self._clear()
+            return self._failed(cohort.rows, error)
+        if not cohort.is_over:
+            self._cohorts.append(cohort)
+        return told
 
     def _failed(self, rows: list[Row], error: Exception) -> list[Outcome]:
         if len(rows) == 1:
             return [broke(rows[0].piece, error)]
-        self._again.extend(rows)
+        half = len(rows) // 2
+        self._again.extend((rows[:half], rows[half:]))
         return []
 
     def _clear(self) -> None:
-        self._cohorts = deque(cohort for cohort in self._cohorts if cohort.rows)
-
-    def _row(self, piece: Piece) -> Row:
-        frame = self.framing.find(piece.work.target_language)
-        first_id = frame.first_id
-        if first_id is None and self._model.config.is_encoder_decoder:
-            first_id = getattr(self._model.generation_config, "forced_bos_token_id", None)
-        forced = [] if first_id is None else [first_id]
-        detokenizer = Detokenizer(self._decode, self._special_ids, [])
-        return Row(piece, self._encode(frame, piece.value), forced, detokenizer)
-
-    def _encode(self, frame: Frame, text: str) -> list[int]:
-        said = frame.before + text + frame.after
-        # No warning about a length: parts are cut to fit.
-        made: list[int] = self._tokenizer(
-            said, add_special_tokens=not frame.is_whole, verbose=False
-        ).input_ids
-        return made
-
-    def _decode(self, token_ids: list[int]) -> str:
-        return str(self._tokenizer.decode(token_ids, clean_up_tokenization_spaces=False))
-
-    def _count(self, text: str) -> int:
-        return len(self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
-
-    def _count_part_tokens(self, settings: ModelSettings, max_new_tokens: int) -> int:
-        limit = max_tokens(self._model, self._tokenizer)
-        if settings.max_model_len:
-            limit = min(limit, settings.max_model_len)
-        if not self._model.config.is_encoder_decoder:
-            limit -= max_new_tokens
-        around = max(len(self._encode(frame, "")) for frame in self.framing.frames)
-        left = limit - around - SPARE_TOKENS
-        if left < MIN_PART_TOKENS:
-            reads = "prompt and answer" if not self._model.config.is_encoder_decoder else "texts"
-            raise LoadError(
-                f"it has room for {reads} of {limit} tokens, of which {left} would be left for a text; "
-                f"at least {MIN_PART_TOKENS} are needed (max_new_tokens is {max_new_tokens})"
-            )
-        return left
+        self._cohorts = deque(cohort for cohort in self._cohorts if not cohort.is_over)
 
 
 def _max_new_tokens(model: PreTrainedModel, settings: StageSettings) -> int:

@@ -85,7 +85,8 @@ def translation_framing(
 
 def _by_token(tokenizer: Any, source: str) -> dict[str, Frame]:
     """M2M100, NLLB, mBART: the answer begins with its language's token, the text with its own."""
-    codes = {}
+    # Some tokenizers say their codes; of others all special tokens that look like one are.
+    codes: dict[str, int] = dict(getattr(tokenizer, "lang_code_to_id", None) or {})
     for token in tokenizer.all_special_tokens:
         if found := TOKEN.fullmatch(token):
             codes[found[1] or found[2]] = tokenizer.convert_tokens_to_ids(token)
@@ -106,13 +107,16 @@ def _by_mark(tokenizer: Any) -> dict[str, Frame]:
 
 def _by_task(config: PreTrainedConfig, source: str, prompt: str) -> dict[str, Frame]:
     """T5: an instruction for each pair that its authors trained."""
-    frames: dict[str, Frame] = {}
     tasks: dict[str, Any] = getattr(config, "task_specific_params", None) or {}
-    for task, params in tasks.items():
-        pair = TASK.fullmatch(task)
-        if pair and not prompt and match(source, [pair[1]]):
-            frames[pair[2]] = frame_of(str(params.get("prefix") or ""))
-    return frames
+    pairs = [] if prompt else [pair for task in tasks if (pair := TASK.fullmatch(task))]
+    read = {pair[1] for pair in pairs}
+    if read and not match(source, read):
+        raise LoadError(f"it does not read {source!r} (languages); it reads: {_listed(read)}")
+    return {
+        pair[2]: frame_of(str(tasks[pair[0]].get("prefix") or ""))
+        for pair in pairs
+        if match(source, [pair[1]])
+    }
 
 
 def _by_prompt(

@@ -25,7 +25,8 @@ from workers.hub import (
     settle,
     source_of,
 )
-from workers.pipeline.generator import Cut, Generator
+from workers.pipeline.generator import Generator
+from workers.pipeline.intake import Cut
 from workers.pipeline.languages import translation_framing
 from workers.pipeline.sentences import cut, sentences
 from workers.pipeline.wording import Framing, summary_framing

@@ -12,6 +12,8 @@ from workers.pipeline.waiting import Waiting
 log = logging.getLogger(__name__)
 
 MAX_ERROR_CHARS = 300
+# torch's, which is not imported here: after it every call on the device fails until the process is new.
+LOST_DEVICE = "AcceleratorError"
 
 
 class Model(ABC):
@@ -78,7 +80,9 @@ class BatchModel(Model):
 
 
 def broke(piece: Piece, error: Exception) -> Broke:
-    """The piece's outcome when the model raised on it."""
+    """The piece's outcome when the model raised on it. Raises the error where no piece is to blame."""
+    if type(error).__name__ == LOST_DEVICE:
+        raise error
     return Broke(piece, complain(error, piece.job_id, piece.work.steps[piece.place]))
 
 

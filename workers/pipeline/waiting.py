@@ -1,6 +1,6 @@
-"""Pieces that wait for a model: first come, first served, beside others of about their size."""
+"""Pieces that wait for a model: the jobs take turns, beside others of about their pieces' size."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from workers.messages import JobId
 from workers.pipeline.piece import Piece
@@ -35,13 +35,16 @@ class Waiting:
         self._paused.pop(job_id, None)
         self._take_job(job_id)
 
-    def take(self, max_pieces: int, max_size: int) -> list[Piece]:
+    def take(self, max_pieces: int, max_size: int, but_for: Set[JobId] = frozenset()) -> list[Piece]:
         """The next batch: the piece that has waited longest and those nearest to it in size.
 
         At most `max_pieces`, and at most `max_size` when all are padded to the largest; one piece
-        is taken whatever its size.
+        is taken whatever its size. The first is of none of the jobs `but_for`; where there are only
+        theirs, the batch is empty. The job of the first has had its turn: its others wait behind all.
         """
-        first = next(iter(self._ready))
+        first = next((piece for piece in self._ready if piece.job_id not in but_for), None)
+        if first is None:
+            return []
         batch: list[Piece] = []
         largest = first.size
         for piece in sorted(self._ready, key=lambda piece: abs(piece.size - first.size)):
@@ -51,6 +54,7 @@ class Waiting:
             batch.append(piece)
         for piece in batch:
             del self._ready[piece]
+        self.put(self._take_job(first.job_id))
         return batch
 
     def _take_job(self, job_id: JobId) -> list[Piece]:

@@ -56,3 +56,23 @@ def test_dropped_pieces_are_gone_also_paused_ones() -> None:
     waiting.resume(3)
     assert sizes(waiting.take(8, 100)) == [2]
     assert not waiting
+
+
+def test_jobs_take_turns() -> None:
+    waiting = Waiting()
+    waiting.put([*(piece(1, 10) for _ in range(6)), piece(2, 90), piece(3, 50)])
+    assert [[one.job_id for one in waiting.take(2, 1_000)] for _ in range(4)] == [
+        [1, 1],
+        [2, 3],
+        [1, 1],
+        [1, 1],
+    ]
+
+
+def test_a_job_in_work_is_not_first_but_may_go_along() -> None:
+    waiting = Waiting()
+    waiting.put([piece(1, 10), piece(1, 90), piece(2, 12)])
+    assert waiting.take(8, 1_000, {1, 2}) == []
+    assert [one.job_id for one in waiting.take(2, 1_000, {1})] == [2, 1]
+    assert waiting.take(8, 1_000, {1}) == []
+    assert sizes(waiting.take(8, 1_000)) == [90]

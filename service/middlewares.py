@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from service.errors import ApiError, BadParams, NotFound, Unauthorized, error_object
 from service.keys import CALLER, REQUEST_ID, SETTINGS
@@ -17,17 +18,23 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REQUEST_ID_FORM = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 ANYONE = "anyone"
+SERVER_NAME = "sluice"
 CORS_METHODS = "GET, POST, DELETE, OPTIONS"
 CORS_EXPOSED = "X-Request-Id, X-Stream-Id, Retry-After"
 CORS_MAX_AGE_S = "86400"
+MAX_MESSAGE_CHARS = 300
 
 
 @web.middleware
 async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its id: the caller's own `X-Request-Id` when it is fit for a log line."""
     wanted = request.headers.get("X-Request-Id", "")
-    request[REQUEST_ID] = wanted if REQUEST_ID_FORM.fullmatch(wanted) else f"req_{secrets.token_hex(8)}"
+    request[REQUEST_ID] = wanted if REQUEST_ID_FORM.fullmatch(wanted) else new_request_id()
     return await handler(request)
+
+
+def new_request_id() -> str:
+    return f"req_{secrets.token_hex(8)}"
 
 
 @web.middleware
@@ -36,12 +43,17 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         return await handler(request)
     except ApiError as error:
-        return _error_response(error)
+        return error_response(error)
     except web.HTTPException as error:
-        return _error_response(_from_http(request, error))
+        response = error_response(_from_http(request, error))
+        if allowed := error.headers.get("Allow"):
+            response.headers["Allow"] = allowed
+        return response
+    except web.RequestPayloadError as error:
+        return error_response(_from_payload(error))
     except Exception:
         log.exception("request failed", extra={"request": request[REQUEST_ID], "route": request.path})
-        return _error_response(
+        return error_response(
             ApiError("internal error; the log has it under this X-Request-Id", code="internal")
         )
 
@@ -79,7 +91,7 @@ GATE = web.AppKey("GATE", Gate)
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Signal `on_response_prepare`: the request's id, and CORS on good and bad answers alike."""
-    response.headers["Server"] = "sluice"
+    response.headers["Server"] = SERVER_NAME
     if request_id := request.get(REQUEST_ID):
         response.headers["X-Request-Id"] = request_id
     origin, allowed = request.headers.get("Origin"), request.app[SETTINGS].http.cors_origins
@@ -118,10 +130,22 @@ def _from_http(request: web.Request, error: web.HTTPException) -> ApiError:
                 f"the body is larger than {limit} bytes (http.max_body_bytes)", status=413, code="too_large"
             )
         case _:
-            return BadParams(error.reason, status=error.status, code="bad_request")
+            return BadParams(in_one_line(error.text or error.reason), status=error.status, code="bad_request")
 
 
-def _error_response(error: ApiError) -> web.Response:
+def _from_payload(error: web.RequestPayloadError) -> ApiError:
+    """Broken chunks, or a content encoding that is not what it says."""
+    reason = error.__cause__.message if isinstance(error.__cause__, HttpProcessingError) else str(error)
+    return BadParams(f"the body cannot be read: {in_one_line(reason)}", status=400, code="bad_body")
+
+
+def in_one_line(message: str) -> str:
+    """What aiohttp's parser says, without the caret that it draws below the byte it stumbled over."""
+    return " ".join(message.rstrip("^ \n").split())[:MAX_MESSAGE_CHARS]
+
+
+def error_response(error: ApiError) -> web.Response:
+    """The error object as an answer."""
     response = web.json_response({"error": error_object(error)}, status=error.status)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)

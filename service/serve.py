@@ -14,12 +14,14 @@ from config.settings import Settings
 from service.app import make_app
 from service.keys import DISPATCHER, FEEDS, SUPERVISOR
 from service.notify import Notifier
+from service.protocol import Runner
 from service.supervisor import Supervisor
 from workers.messages import Limits
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 4096
+CALLERS_FAULTS = (HttpProcessingError, web.RequestPayloadError)
 # What handlers have to write out their last events once all streams have ended.
 SHUTDOWN_TIMEOUT_S = 5.0
 
@@ -32,7 +34,7 @@ def allow_many_sockets() -> None:
 
 def is_ours(record: logging.LogRecord) -> bool:
     """Whether a line of aiohttp's is for operators: what a client cannot spell is answered, not logged."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    return not (record.exc_info and isinstance(record.exc_info[1], CALLERS_FAULTS))
 
 
 async def serve(settings: Settings) -> None:
@@ -43,7 +45,7 @@ async def serve(settings: Settings) -> None:
     listener = listen(settings)
     app = make_app(settings)
     # With cancellation off, a queued job whose client had left was not noticed for seconds.
-    runner = web.AppRunner(
+    runner = Runner(
         app,
         access_log=None,
         handler_cancellation=True,

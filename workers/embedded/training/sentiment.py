@@ -56,7 +56,7 @@ def export(work: Path, model: DistilBertForSequenceClassification, out: Path) ->
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="train_embedded sentiment", description=__doc__)
-    parser.add_argument("--steps", type=int, default=7000, help="updates of 64 texts each")
+    parser.add_argument("--steps", type=int, default=6400, help="updates of 64 texts each")
     parser.add_argument("--threads", type=int, default=1, help="compute threads")
     parser.add_argument("--work", type=Path, default=Path(".train/sentiment"), help="checkpoints")
     parser.add_argument("--out", type=Path, default=SENTIMENT, help="the folder to write")

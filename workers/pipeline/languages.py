@@ -20,6 +20,8 @@ from workers.pipeline.wording import (
 
 # Tokens that name a language: M2M100's `__de__`; NLLB's `deu_Latn` and mBART's `de_DE`.
 TOKEN = re.compile(r"__([a-z]{2,3})__|([a-z]{2,3}_(?:[A-Z][a-z]{3}|[A-Z]{2}))")
+# What begins with two or three letters is a tag; else a language's name.
+TAG = re.compile(r"[A-Za-z]{2,3}(?![A-Za-z])")
 # T5's name for the task of a pair.
 TASK = re.compile(r"translation_([a-z-]+)_to_([a-z-]+)")
 # In langcodes' measure: 5 lies between the Portuguese of Brazil and of Portugal.
@@ -51,10 +53,14 @@ class LanguageFraming(Framing):
 
 
 def match(language: str, codes: Any) -> str:
-    """Which of a model's codes stands for a language tag such as `de`, `pt-BR` or `deu_Latn`; "" for none."""
+    """Which of a model's codes stands for a language; "" for none.
+
+    A language is a tag such as `de`, `pt-BR` or `deu_Latn`, or a name such as `German`.
+    """
     if language in codes:
         return language
     try:
+        language = language if TAG.match(language) else langcodes.find(language).to_tag()
         found, distance = langcodes.closest_match(language, codes, max_distance=MAX_DISTANCE)
         if distance <= MAX_DISTANCE:
             return found

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
@@ -56,12 +58,24 @@ def _load(
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     model = load_weights(settings.model, kind, source, options, device)
     try:
+        _check_direction(model)
         framing = frames(tokenizer, model.config, settings)
         loaded = Generator(model, tokenizer, framing, settings, model_settings, cut_text)
         loaded.warm_up()
     except LoadError as error:
         raise LoadError(f'model "{settings.model}": {error}') from error
     return loaded
+
+
+@torch.inference_mode()
+def _check_direction(model: PreTrainedModel) -> None:
+    """Some that transformers loads as causal are BERTs with a head: they read what follows, too."""
+    if model.config.is_encoder_decoder:
+        return
+    ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5]], device=model.device)
+    one, other = model(input_ids=ids).logits[:, :3].float()
+    if not torch.allclose(one, other, rtol=0, atol=0.001 * float(one.std())):
+        raise LoadError(f"it is a {type(model).__name__} that reads what follows: no model that writes")
 
 
 def _config(path: str, source: str, options: dict[str, Any]) -> PreTrainedConfig:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import sentencepiece
 import torch
 from tokenizers.processors import TemplateProcessing
@@ -26,6 +27,7 @@ from transformers import (
 from config.settings import ModelSettings, StageSettings
 from tests.models import CORPUS, SHAPES, make_tokenizer
 from workers.messages import PipelineWork
+from workers.pipeline.engine import PipelineEngine
 from workers.pipeline.generator import Generator
 from workers.pipeline.load_text import load_summary_model, load_translation_model
 from workers.pipeline.piece import Piece
@@ -53,6 +55,7 @@ T5_TASKS = {
 WRITERS: dict[str, dict[str, Any]] = {
     "bart": LAYERS | {"init_std": 0.1, "forced_bos_token_id": 0, "forced_eos_token_id": 2},
     "marian": LAYERS | {"init_std": 0.3},
+    "marian_to_many": LAYERS,
     "m2m_100": LAYERS,
     "nllb": LAYERS,
     "pegasus": LAYERS,
@@ -93,7 +96,8 @@ def make_writer(
             START.get(family, "pad_token_id") and ids[START.get(family, "pad_token_id")]
         )
     shape = (WRITERS | SHAPES)[family]
-    config = AutoConfig.for_model("m2m_100" if family == "nllb" else family, **(shape | ids | overrides))
+    architecture = ARCHITECTURES.get(family, family)
+    config = AutoConfig.for_model(architecture, **(shape | ids | overrides))
     kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -106,6 +110,8 @@ def make_writer(
     return folder
 
 
+# Where the tokenizer's name is another.
+ARCHITECTURES = {"nllb": "m2m_100", "marian_to_many": "marian"}
 # What the decoder reads first, where it is not the padding.
 START = {"bart": "eos_token_id", "m2m_100": "eos_token_id", "nllb": "eos_token_id"}
 
@@ -122,6 +128,11 @@ def pieces(generator: Generator, *texts: str, job_id: int = 1, **work: Any) -> l
     """As a stage's place in a job would make them."""
     asked = PipelineWork(["made"], [], **work)
     return [Piece(job_id, 0, i, text, asked, generator.measure(text)) for i, text in enumerate(texts)]
+
+
+def make_engine(settings: ModelSettings, **stages: StageSettings) -> PipelineEngine:
+    """A pipeline of these stages alone."""
+    return PipelineEngine("test", msgspec.structs.replace(settings, stages=stages, steps=list(stages)))
 
 
 def stage_settings(kind: Any, folder: Path, **stage: Any) -> StageSettings:
@@ -151,6 +162,13 @@ def _marian(folder: Path) -> PreTrainedTokenizerBase:
     return MarianTokenizer(*map(str, paths))
 
 
+def _marian_to_many(folder: Path) -> PreTrainedTokenizerBase:
+    tokenizer = _marian(folder)
+    vocab = [*json.loads((folder / "vocab.json").read_text()), ">>deu<<", ">>fra<<"]
+    _number(vocab, folder / "vocab.json")
+    return MarianTokenizer(*tokenizer.spm_files, str(folder / "vocab.json"))
+
+
 def _m2m_100(folder: Path) -> PreTrainedTokenizerBase:
     paths = [folder / name for name in ("vocab.json", "sentencepiece.bpe.model")]
     _number(["<s>", "<pad>", "</s>", "<unk>", *(piece for piece, _ in _unigram())], paths[0])
@@ -177,6 +195,7 @@ def _t5(_folder: Path) -> PreTrainedTokenizerBase:
 TOKENIZERS: dict[str, Callable[[Path], PreTrainedTokenizerBase]] = {
     "bart": _bart,
     "marian": _marian,
+    "marian_to_many": _marian_to_many,
     "m2m_100": _m2m_100,
     "nllb": _nllb,
     "pegasus": _pegasus,

@@ -157,6 +157,11 @@ def test_models_that_are_no_pipeline(service: ServiceProcess, path: str) -> None
     assert post(service, path, **body, model="pipeline").status_code == 200
 
 
+def test_a_pipeline_brings_no_tasks(service: ServiceProcess) -> None:
+    assert service.http.get("/tasks").json() == {"tasks": []}
+    assert refused(post(service, "/tasks/preprocessing"), 404)["code"] == "task_not_found"
+
+
 def test_without_any_pipeline(echo_service: ServiceProcess) -> None:
     error = refused(post(echo_service, "/pipeline_stream", text="x"), 404)
     assert error["code"] == "model_not_found"

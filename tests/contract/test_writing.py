@@ -1,12 +1,13 @@
 """Summaries and translations as they are written, through a real service whose models are tiny."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests import sse
-from tests.contract.stages import PLAIN, RESUMABLE, SSE, TEXT, lines, post, refused, run
+from tests.contract.stages import NDJSON, PLAIN, RESUMABLE, SSE, TEXT, lines, post, refused, run
 from tests.service_process import ServiceProcess
 
 WRITTEN = {"summary": "summary", "translation": "translated_text"}
@@ -78,6 +79,27 @@ def test_reading_again_amid_what_is_written(service: ServiceProcess) -> None:
         path = f"/streams/{answer.headers['X-Stream-Id']}"
         again = service.http.get(path, headers={"Last-Event-ID": str(seq)})
         assert [event.data for event in sse.events(again)] == [event.data for event in events[seq:]]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/pipeline_stream", "generating"), ("/process-stream", "summarization_progress")]
+)
+def test_cancelled_while_it_writes(service: ServiceProcess, path: str, kind: str) -> None:
+    """The worker is free at once: no further text, no job left, and the next request is served."""
+    body = {"text": (TEXT * 60)[:5_000], "stream_text": True}
+    before = service.metrics()["ended"].get("cancelled", 0)
+    with service.http.stream("POST", path, json=body, headers=NDJSON) as answer:
+        told = map(json.loads, answer.iter_lines())
+        for event in told:
+            if event["status"] == kind:
+                break
+        assert service.http.delete(f"/streams/{answer.headers['X-Stream-Id']}").status_code == 200
+        *_, last = told
+    assert (last["status"], last["finish_reason"]) == ("cancelled", "cancelled")
+    assert last["usage"]["completion_tokens"] > 0
+    service.wait_idle()
+    assert service.metrics()["ended"]["cancelled"] == before + 1
+    assert run(service, "/pipeline_stream", text=TEXT)[-1]["status"] == "completed"
 
 
 def test_the_language_is_the_requests(service: ServiceProcess) -> None:

@@ -29,6 +29,11 @@ class Unreadable(Exception):
         raise RuntimeError
 
 
+class Parting(Exception):
+    def __str__(self) -> str:
+        sys.exit("good bye")
+
+
 class Moody(Struct):
     mood: str = "good"
 
@@ -88,6 +93,12 @@ def raises(context: Context) -> Iterator[Any]:
 def raises_the_unreadable(context: Context) -> Iterator[Any]:
     yield 1
     raise Unreadable
+
+
+@task("raises_what_exits")
+def raises_what_exits(context: Context) -> Iterator[Any]:
+    yield 1
+    raise Parting
 
 
 @task("raises_a_surrogate")

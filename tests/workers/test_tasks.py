@@ -101,6 +101,7 @@ def test_setup_is_called_once_a_worker() -> None:
     [
         ("raises", "task_failed", 'task "raises" raised ValueError: the disk is full'),
         ("raises_the_unreadable", "task_failed", "Unreadable: (its text cannot be had)"),
+        ("raises_what_exits", "task_failed", "Parting: (its text cannot be had)"),
         ("raises_a_surrogate", "task_failed", "ValueError: ?"),
         ("exits", "task_failed", "SystemExit: good bye"),
         ("bad_progress", "task_failed", "progress(5, 4): expected 0 <= done <= total"),

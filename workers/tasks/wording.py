@@ -7,7 +7,8 @@ def say(error: BaseException) -> str:
     """`ValueError: text`, whatever the exception does when it is asked."""
     try:
         text = str(error)
-    except Exception:
+    except BaseException:
+        # Also what would end the process: it is the task that has failed, not its worker.
         text = "(its text cannot be had)"
     return clean(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 

@@ -288,6 +288,13 @@ def test_without_any_feed(tmp_path: Path, config: str) -> None:
     assert "feeds.names" in error["message"]
 
 
+def test_no_reader_stays_for_ever(tmp_path: Path, config: str) -> None:
+    """The longest that a request may ask for is what one gets that asks for nothing."""
+    with ServiceProcess(tmp_path, "--config", config, "--set", "limits.max_timeout_s=0.3") as service:
+        *_, last = service.http.get(FEED, headers=NDJSON).text.splitlines()
+    assert json.loads(last)["finish_reason"] == "deadline"
+
+
 def test_leaving_ends_all_readers_at_once(tmp_path: Path, config: str) -> None:
     """Of a feed there is no end to wait for: the drain's hour is not for it."""
     with ServiceProcess(tmp_path, "--config", config) as service:

@@ -31,6 +31,10 @@ BIG = "x" * 500_000
 
 class FakeProcess:
     is_killed = False
+    is_gone = False
+
+    def is_alive(self) -> bool:
+        return not self.is_gone
 
     def kill(self) -> None:
         self.is_killed = True
@@ -95,6 +99,21 @@ async def test_last_words_are_heard_though_commands_cannot_be_said_any_more(ends
     assert (link.events, link.error, link.told) == ([failure], "the device is gone", ["lost"])
     link.send(Pause(JOB_ID))
     link.kill("again")
+    assert link.told == ["lost"]
+
+
+async def test_a_death_that_its_pipe_hides_is_noticed_and_its_last_words_are_heard(ends: Ends) -> None:
+    link = OpenLink(ends)
+    link.submit_job(JOB_ID)
+    link.check_alive()
+    assert link.state != "lost"
+    failure = Failed(JOB_ID, "engine_failed", "boom", None, Usage())
+    ends.worker.put(EventBatch([failure]))
+    ends.worker.put(Bye("the device is gone"))
+    link.process.is_gone = True
+    link.check_alive()
+    link.check_alive()
+    assert (link.state, link.events, link.error) == ("lost", [failure], "the device is gone")
     assert link.told == ["lost"]
 
 

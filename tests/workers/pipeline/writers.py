@@ -1,36 +1,27 @@
 """Makes tiny models that write texts: random weights, and a real tokenizer of each family's own kind."""
 
-import io
-import json
-import warnings
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import sentencepiece
+import pytest
 import torch
-from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
-    M2M100Tokenizer,
-    MarianTokenizer,
-    NllbTokenizer,
-    PegasusTokenizer,
-    PreTrainedTokenizerBase,
-    T5Tokenizer,
 )
 
 from config.settings import ModelSettings, StageSettings
-from tests.models import CORPUS, SHAPES, make_tokenizer
+from tests.models import SHAPES
+from tests.workers.pipeline.writing_tokenizers import make_family_tokenizer
 from workers.messages import PipelineWork
+from workers.pipeline.decoders import Decoding
 from workers.pipeline.engine import PipelineEngine
 from workers.pipeline.generator import Generator
 from workers.pipeline.load_text import load_summary_model, load_translation_model
-from workers.pipeline.piece import Piece
+from workers.pipeline.piece import Made, Outcome, Piece, Text
 
 LAYERS = {
     "d_model": 32,
@@ -56,14 +47,16 @@ WRITERS: dict[str, dict[str, Any]] = {
     "bart": LAYERS | {"init_std": 0.1, "forced_bos_token_id": 0, "forced_eos_token_id": 2},
     "marian": LAYERS | {"init_std": 0.3},
     "marian_to_many": LAYERS,
+    "mbart": LAYERS | {"init_std": 0.3},
     "m2m_100": LAYERS,
     "nllb": LAYERS,
     "pegasus": LAYERS,
     "t5": T5 | {"initializer_factor": 3.0, "tie_word_embeddings": False, "task_specific_params": T5_TASKS},
 }
 CAUSAL = ("llama", "gpt2", "mistral", "gemma3_text")
+MAX_STEPS = 2_000
+TEXTS = ["Good.", "A fox carried a lantern.", "The river told", "Streams of light", "a story"]
 FAMILIES = (*WRITERS, *CAUSAL)
-NLLB_CODES = ["eng_Latn", "deu_Latn", "fra_Latn", "zho_Hans", "zho_Hant", "nob_Latn", "arb_Arab", "kor_Hang"]
 
 
 def make_writer(
@@ -79,10 +72,7 @@ def make_writer(
     seventh token ends an answer.
     """
     folder.mkdir(exist_ok=True)
-    with warnings.catch_warnings():
-        # Marian's tokenizer names a package that it then does not use.
-        warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")
-        tokenizer = TOKENIZERS.get(family, _byte_level)(folder)
+    tokenizer = make_family_tokenizer(folder, family)
     tokenizer.save_pretrained(folder)
     ids = {
         # M2M100 counts its languages apart.
@@ -113,7 +103,7 @@ def make_writer(
 # Where the tokenizer's name is another.
 ARCHITECTURES = {"nllb": "m2m_100", "marian_to_many": "marian"}
 # What the decoder reads first, where it is not the padding.
-START = {"bart": "eos_token_id", "m2m_100": "eos_token_id", "nllb": "eos_token_id"}
+START = {"bart": "eos_token_id", "mbart": "eos_token_id", "m2m_100": "eos_token_id", "nllb": "eos_token_id"}
 
 
 def summariser(folder: Path, settings: ModelSettings, **stage: Any) -> Generator:
@@ -130,6 +120,40 @@ def pieces(generator: Generator, *texts: str, job_id: int = 1, **work: Any) -> l
     return [Piece(job_id, 0, i, text, asked, generator.measure(text)) for i, text in enumerate(texts)]
 
 
+def run_all(generator: Generator) -> list[Outcome]:
+    told: list[Outcome] = []
+    for _ in range(MAX_STEPS):
+        if not generator.has_work():
+            return told
+        told += generator.step()
+    raise AssertionError(f"still working after {MAX_STEPS} steps")
+
+
+def results(told: list[Outcome]) -> dict[tuple[int, int], str]:
+    return {(one.piece.job_id, one.piece.index): one.value for one in told if isinstance(one, Made)}
+
+
+def run_with(generator: Generator, some: list[Piece]) -> dict[tuple[int, int], str]:
+    generator.put(some)
+    return results(run_all(generator))
+
+
+def spy(generator: Generator, monkeypatch: pytest.MonkeyPatch, see: Callable[[Decoding], None]) -> None:
+    """`see` is called before each step's computing."""
+    choose = generator._rules.choose
+
+    def seen(decoding: Decoding, processors: Any) -> list[int]:
+        see(decoding)
+        return choose(decoding, processors)
+
+    monkeypatch.setattr(generator._rules, "choose", seen)
+
+
+def streamed(told: list[Outcome], index: int) -> str:
+    """The text that was told of one piece."""
+    return "".join(one.text for one in told if isinstance(one, Text) and one.piece.index == index)
+
+
 def make_engine(settings: ModelSettings, **stages: StageSettings) -> PipelineEngine:
     """A pipeline of these stages alone."""
     return PipelineEngine("test", msgspec.structs.replace(settings, stages=stages, steps=list(stages)))
@@ -138,92 +162,3 @@ def make_engine(settings: ModelSettings, **stages: StageSettings) -> PipelineEng
 def stage_settings(kind: Any, folder: Path, **stage: Any) -> StageSettings:
     usual = {"languages": ["en", "de"], "max_new_tokens": 20}
     return StageSettings(kind=kind, inputs=["text"], outputs=["made"], model=str(folder), **(usual | stage))
-
-
-def _byte_level(_folder: Path) -> PreTrainedTokenizerBase:
-    return make_tokenizer()
-
-
-def _bart(_folder: Path) -> PreTrainedTokenizerBase:
-    tokenizer = make_tokenizer()
-    tokenizer.add_special_tokens({"bos_token": "<|start|>", "pad_token": "<|pad|>"})
-    ends = [(token, tokenizer.convert_tokens_to_ids(token)) for token in ("<|start|>", "<|end|>")]
-    processor = TemplateProcessing(single="<|start|> $A <|end|>", special_tokens=ends)
-    tokenizer.backend_tokenizer.post_processor = processor
-    return tokenizer
-
-
-def _marian(folder: Path) -> PreTrainedTokenizerBase:
-    pieces = ["</s>", "<unk>", *(piece for piece, _ in _unigram()), "<pad>"]
-    paths = [folder / name for name in ("source.spm", "target.spm", "vocab.json")]
-    paths[0].write_bytes(_sentencepiece())
-    paths[1].write_bytes(_sentencepiece())
-    _number(pieces, paths[2])
-    return MarianTokenizer(*map(str, paths))
-
-
-def _marian_to_many(folder: Path) -> PreTrainedTokenizerBase:
-    tokenizer = _marian(folder)
-    vocab = [*json.loads((folder / "vocab.json").read_text()), ">>deu<<", ">>fra<<"]
-    _number(vocab, folder / "vocab.json")
-    return MarianTokenizer(*tokenizer.spm_files, str(folder / "vocab.json"))
-
-
-def _m2m_100(folder: Path) -> PreTrainedTokenizerBase:
-    paths = [folder / name for name in ("vocab.json", "sentencepiece.bpe.model")]
-    _number(["<s>", "<pad>", "</s>", "<unk>", *(piece for piece, _ in _unigram())], paths[0])
-    paths[1].write_bytes(_sentencepiece())
-    return M2M100Tokenizer(*map(str, paths))
-
-
-def _nllb(_folder: Path) -> PreTrainedTokenizerBase:
-    pieces = ["<s>", "<pad>", "</s>", "<unk>", *(piece for piece, _ in _unigram() if len(piece) == 1)]
-    vocab = {piece: index for index, piece in enumerate(pieces)}
-    return NllbTokenizer(vocab=vocab, merges=[], extra_special_tokens=NLLB_CODES)
-
-
-def _pegasus(_folder: Path) -> PreTrainedTokenizerBase:
-    special = [(token, 0.0) for token in ("<pad>", "</s>", "<mask_1>", "<mask_2>", "<unk>")]
-    return PegasusTokenizer(vocab=[*special, *_unigram()], offset=4)
-
-
-def _t5(_folder: Path) -> PreTrainedTokenizerBase:
-    special = [(token, 0.0) for token in ("<pad>", "</s>", "<unk>")]
-    return T5Tokenizer(vocab=[*special, *_unigram()], extra_ids=2)
-
-
-TOKENIZERS: dict[str, Callable[[Path], PreTrainedTokenizerBase]] = {
-    "bart": _bart,
-    "marian": _marian,
-    "marian_to_many": _marian_to_many,
-    "m2m_100": _m2m_100,
-    "nllb": _nllb,
-    "pegasus": _pegasus,
-    "t5": _t5,
-}
-
-
-@cache
-def _sentencepiece() -> bytes:
-    """A model file of sentencepiece, whole."""
-    made = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(CORPUS * 3),
-        model_writer=made,
-        vocab_size=200,
-        hard_vocab_limit=False,
-        character_coverage=1.0,
-        minloglevel=2,
-    )
-    return made.getvalue()
-
-
-@cache
-def _unigram() -> list[tuple[str, float]]:
-    """Its pieces with their scores, but for the special ones, which are its first three."""
-    model = sentencepiece.SentencePieceProcessor(model_proto=_sentencepiece())
-    return [(model.id_to_piece(i), model.get_score(i)) for i in range(3, model.vocab_size())]
-
-
-def _number(pieces: list[str], path: Path) -> None:
-    path.write_text(json.dumps({piece: index for index, piece in enumerate(pieces)}))

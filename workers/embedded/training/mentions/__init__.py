@@ -1,0 +1,1 @@
+"""The corpus, the training and the judging of the model that finds names, dates and money."""

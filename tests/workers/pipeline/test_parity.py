@@ -112,7 +112,7 @@ def test_each_row_is_what_it_is_alone(
 def test_a_translation_begins_with_its_language(
     family: str, token: str, tmp_path: Path, settings: ModelSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = make_writer(tmp_path, family, {"begin_suppress_tokens": [5, 6, 7]}, ends_often=True)
+    folder = make_writer(tmp_path, family, {"begin_suppress_tokens": list(range(4, 200, 2))}, ends_often=True)
     generator = translator(folder, settings, max_new_tokens=MAX_NEW_TOKENS)
     rows = record(generator, monkeypatch)
     texts = write(generator, TEXTS)

@@ -120,8 +120,11 @@ def train(
     return done
 
 
-def export(model: Model, tokenizer: Tokenizer, out: Path, max_new_tokens: int) -> None:
-    """Weights in bfloat16, tokenizer and generation settings, as transformers loads them."""
+def export(model: Model, tokenizer: Tokenizer, out: Path, max_new_tokens: int, no_repeat: int = 0) -> None:
+    """Weights in bfloat16, tokenizer and generation settings, as transformers loads them.
+
+    An answer says no `no_repeat` tokens twice in the same order; 0 forbids nothing.
+    """
     model.bfloat16().save_pretrained(out)
     tokenizer.save_pretrained(out)
     GenerationConfig(  # type: ignore[no-untyped-call]
@@ -131,6 +134,7 @@ def export(model: Model, tokenizer: Tokenizer, out: Path, max_new_tokens: int) -
         num_beams=1,
         do_sample=False,
         max_new_tokens=max_new_tokens,
+        no_repeat_ngram_size=no_repeat or None,
     ).save_pretrained(out)
 
 

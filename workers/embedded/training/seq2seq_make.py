@@ -36,6 +36,7 @@ class Recipe:
     judge: Callable[[Path, Path], None]
     tokenizer_pairs: int
     begin: bool = False
+    no_repeat: int = 0
     drill: Drill | None = None
     primer: Draw | None = None
 
@@ -80,6 +81,6 @@ def run(recipe: Recipe, argv: Sequence[str]) -> int:
         prepare(recipe, arguments.work)
         model = run_training(recipe, arguments.work)
         tokenizer = AutoTokenizer.from_pretrained(arguments.work / "tokenizer")
-        export(model, tokenizer, arguments.out, recipe.max_new_tokens)
+        export(model, tokenizer, arguments.out, recipe.max_new_tokens, recipe.no_repeat)
     recipe.judge(arguments.out, arguments.work)
     return 0

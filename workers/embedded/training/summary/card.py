@@ -6,7 +6,7 @@ from workers.embedded.training.seq2seq_card import record_of, shape_of
 from workers.embedded.training.seq2seq_card import write_card as write
 from workers.embedded.training.summary.corpus import SHARE_REPORTS
 from workers.embedded.training.summary.evaluate import SIZE, Copying, Evaluation, Scores
-from workers.embedded.training.summary.plan import MAX_TOKENS, PLAN
+from workers.embedded.training.summary.plan import MAX_TOKENS, NO_REPEAT, PLAN
 from workers.embedded.training.summary.reports import KINDS
 
 _ROWS = (
@@ -44,6 +44,7 @@ def write_card(folder: Path, work: Path, evaluation: Evaluation) -> None:
         **record_of(folder, work),
         "kinds": len(KINDS),
         "limit": MAX_TOKENS,
+        "no_repeat": NO_REPEAT,
         "others": 1 - SHARE_REPORTS,
         "drills": PLAN.drills,
         "size": SIZE,

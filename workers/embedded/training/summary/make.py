@@ -8,7 +8,7 @@ from workers.embedded.training.seq2seq_make import Recipe, run, say
 from workers.embedded.training.summary.card import write_card
 from workers.embedded.training.summary.corpus import draw_pair, drill
 from workers.embedded.training.summary.evaluate import evaluate
-from workers.embedded.training.summary.plan import MAX_NEW_TOKENS, MAX_TOKENS, PLAN
+from workers.embedded.training.summary.plan import MAX_NEW_TOKENS, MAX_TOKENS, NO_REPEAT, PLAN
 
 
 def _judge(folder: Path, work: Path) -> None:
@@ -24,6 +24,7 @@ RECIPE = Recipe(
     judge=_judge,
     tokenizer_pairs=12_000,
     begin=True,
+    no_repeat=NO_REPEAT,
     drill=drill,
 )
 

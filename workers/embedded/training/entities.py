@@ -1,6 +1,5 @@
 """`scripts/train_embedded entities`: text, training, evaluation, model card."""
 
-import argparse
 import json
 import shutil
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from workers.embedded import ENTITIES
+from workers.embedded.training.flags import read_flags
 from workers.embedded.training.mentions.corpus import check_templates
 from workers.embedded.training.mentions.model import build, save
 from workers.embedded.training.mentions.train import Plan, train
@@ -24,22 +24,13 @@ def make(plan: Plan, work: Path, out: Path) -> None:
     done = train(nlp, plan, work / "checkpoint.pickle", _say)
     shutil.rmtree(out, ignore_errors=True)
     save(nlp, out)
-    report = {**done, "texts": done["step"] * plan.batch, "threads": 1}
+    report = {**done, "words": done["tokens"], "texts": done["step"] * plan.batch, "threads": 1}
     (out / "training.json").write_text(json.dumps(report, indent=1) + "\n")
-
-
-def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="train_embedded entities", description=__doc__)
-    parser.add_argument("--steps", type=int, default=2000, help="updates of 64 texts each")
-    parser.add_argument("--work", type=Path, default=Path(".train/entities"), help="checkpoints")
-    parser.add_argument("--out", type=Path, default=ENTITIES, help="the folder to write")
-    parser.add_argument("--evaluate-only", action="store_true", help="judge the folder as it is")
-    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str]) -> int:
     """Makes, or with `--evaluate-only` only judges, the shipped folder; returns the exit status."""
-    arguments = _arguments(argv)
+    arguments = read_flags(argv, ENTITIES, 2800, "64 texts")
     if not arguments.evaluate_only:
         make(Plan(steps=arguments.steps), arguments.work, arguments.out)
     # Imported late: only the last stage needs them.

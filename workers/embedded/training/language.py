@@ -1,6 +1,5 @@
 """`scripts/train_embedded language`: corpus, tokenizer, training, evaluation, model card."""
 
-import argparse
 import json
 import os
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from transformers import (
 
 from workers.embedded import LANGUAGE
 from workers.embedded.training.corpus import documents
+from workers.embedded.training.flags import read_flags
 from workers.embedded.training.tokens import (
     CONTEXT,
     encode,
@@ -83,7 +83,7 @@ def run_training(work: Path, plan: Plan) -> LlamaForCausalLM:
     tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer")
     model = build_model(shape(len(tokenizer)), plan.seed)
     done = train(model, read_tokens(work / "tokens.bin"), plan, work / "checkpoint.pt", _say)
-    report = {**done, "tokens": done["step"] * plan.batch_tokens, "threads": torch.get_num_threads()}
+    report = {**done, "threads": torch.get_num_threads()}
     (work / "training.json").write_text(json.dumps(report, indent=1) + "\n")
     return model
 
@@ -105,19 +105,9 @@ def export(work: Path, model: LlamaForCausalLM, out: Path) -> None:
     ).save_pretrained(out)
 
 
-def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="train_embedded language", description=__doc__)
-    parser.add_argument("--steps", type=int, default=6750, help="updates of 1,024 tokens each")
-    parser.add_argument("--threads", type=int, default=1, help="compute threads")
-    parser.add_argument("--work", type=Path, default=Path(".train/language"), help="checkpoints")
-    parser.add_argument("--out", type=Path, default=LANGUAGE, help="the folder to write")
-    parser.add_argument("--evaluate-only", action="store_true", help="judge the folder as it is")
-    return parser.parse_args(argv)
-
-
 def main(argv: Sequence[str]) -> int:
     """Makes, or with `--evaluate-only` only judges, the shipped folder; returns the exit status."""
-    arguments = _arguments(argv)
+    arguments = read_flags(argv, LANGUAGE, 6750, "1,024 tokens")
     torch.set_num_threads(arguments.threads)
     if not arguments.evaluate_only:
         plan = Plan(steps=arguments.steps)

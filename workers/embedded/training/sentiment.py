@@ -1,6 +1,5 @@
 """`scripts/train_embedded sentiment`: text, tokenizer, training, evaluation, model card."""
 
-import argparse
 import json
 import os
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import torch
 from transformers import AutoTokenizer, DistilBertForSequenceClassification, PreTrainedTokenizerFast
 
 from workers.embedded import SENTIMENT
+from workers.embedded.training.flags import read_flags
 from workers.embedded.training.opinions.corpus import texts
 from workers.embedded.training.opinions.heldout import leaks
 from workers.embedded.training.opinions.judge import evaluate
@@ -54,19 +54,9 @@ def export(work: Path, model: DistilBertForSequenceClassification, out: Path) ->
     (out / "training.json").write_bytes((work / "training.json").read_bytes())
 
 
-def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="train_embedded sentiment", description=__doc__)
-    parser.add_argument("--steps", type=int, default=6400, help="updates of 64 texts each")
-    parser.add_argument("--threads", type=int, default=1, help="compute threads")
-    parser.add_argument("--work", type=Path, default=Path(".train/sentiment"), help="checkpoints")
-    parser.add_argument("--out", type=Path, default=SENTIMENT, help="the folder to write")
-    parser.add_argument("--evaluate-only", action="store_true", help="judge the folder as it is")
-    return parser.parse_args(argv)
-
-
 def main(argv: Sequence[str]) -> int:
     """Makes, or with `--evaluate-only` only judges, the shipped folder; returns the exit status."""
-    arguments = _arguments(argv)
+    arguments = read_flags(argv, SENTIMENT, 6400, "64 texts")
     torch.set_num_threads(arguments.threads)
     if not arguments.evaluate_only:
         plan = Plan(steps=arguments.steps)

@@ -1,13 +1,8 @@
-"""The training loop of the models that read one text and write another (T5, Raffel et al. 2019).
+"""The models that read one text and write another (T5, Raffel et al. 2019): shape, training, answers."""
 
-Every step is a function of its number, so a resumed run equals an unbroken one.
-"""
-
-import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from transformers import (
@@ -18,12 +13,11 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from workers.embedded.training import descent
+from workers.embedded.training.descent import Model, adam
+from workers.embedded.training.schedule import Done
 from workers.embedded.training.seq2seq_feed import END_ID, PAD_ID, Batch, Feed, Plan, Tokenizer
 from workers.embedded.training.seq2seq_start import begin
-from workers.embedded.training.train import save_checkpoint
-
-# transformers' annotations hide what these classes can do.
-Model: TypeAlias = Any
 
 
 def shape(vocabulary: int, inner: int) -> T5Config:
@@ -66,21 +60,17 @@ def make_optimizer(model: Model, plan: Plan) -> torch.optim.AdamW:
         {"params": weights, "weight_decay": decay, "scale": scale}
         for (scale, decay), weights in kinds.items()
     ]
-    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=True)
+    return adam(groups, plan, (0.9, 0.98))
 
 
-def take_step(model: Model, optimizer: torch.optim.AdamW, rows: Batch, plan: Plan, step: int) -> float:
-    """One update on these rows; returns the mean loss per target token, in nats, before it."""
-    for group in optimizer.param_groups:
-        group["lr"] = plan.rate(step) * group["scale"]
+def loss_of(model: Model, rows: Batch) -> torch.Tensor:
+    """Mean loss per target token, in nats, computed in bfloat16."""
     source, target = rows
     with torch.autocast("cpu", torch.bfloat16):
-        loss = model(input_ids=source, attention_mask=(source != PAD_ID).long(), labels=target).loss
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
-    optimizer.step()
-    optimizer.zero_grad()
-    return float(loss.item())
+        loss: torch.Tensor = model(
+            input_ids=source, attention_mask=(source != PAD_ID).long(), labels=target
+        ).loss
+    return loss
 
 
 def train(
@@ -90,34 +80,14 @@ def train(
     checkpoint: Path,
     log: Callable[[str], None] = print,
     stop_at: int | None = None,
-) -> dict[str, Any]:
-    """Trains from the checkpoint, if there is one, up to `stop_at` or the end of the plan.
+) -> Done:
+    """Trains from the checkpoint, if there is one, up to `stop_at` or the end of the plan."""
 
-    Returns `{"step", "seconds", "loss", "tokens"}`: steps done, time and tokens of all runs, smoothed loss.
-    """
-    optimizer = make_optimizer(model, plan)
-    done: dict[str, Any] = {"step": 0, "seconds": 0.0, "loss": math.nan, "tokens": 0}
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        done = state["done"]
-    model.train()
-    started = time.monotonic() - done["seconds"]
-    last = min(plan.steps, stop_at or plan.steps)
-    while (step := done["step"]) < last:
+    def loss_at(step: int) -> tuple[torch.Tensor, int]:
         rows = feed.batch(step)
-        loss = take_step(model, optimizer, rows, plan, step)
-        smooth = loss if math.isnan(done["loss"]) else 0.98 * done["loss"] + 0.02 * loss
-        tokens = done["tokens"] + sum(int((one > PAD_ID).sum()) for one in rows)
-        done = {"step": step + 1, "seconds": time.monotonic() - started, "loss": smooth, "tokens": tokens}
-        if done["step"] % 50 == 0:
-            spent = f"{loss:.4f} (smoothed {smooth:.4f}) after {done['seconds']:.0f} s"
-            log(f"step {step + 1}/{plan.steps} loss {spent}")
-        if done["step"] % plan.save_every == 0 or done["step"] == last:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "done": done}
-            save_checkpoint(checkpoint, state)
-    return done
+        return loss_of(model, rows), sum(int((one > PAD_ID).sum()) for one in rows)
+
+    return descent.train(model, make_optimizer(model, plan), plan, loss_at, checkpoint, log, stop_at)
 
 
 def export(model: Model, tokenizer: Tokenizer, out: Path, max_new_tokens: int, no_repeat: int = 0) -> None:

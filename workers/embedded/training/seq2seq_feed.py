@@ -1,6 +1,5 @@
 """What the text-to-text models learn from: a plan, and batches that are functions of their number."""
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +8,8 @@ from random import Random
 from typing import Any, TypeAlias
 
 import torch
+
+from workers.embedded.training.schedule import Schedule
 
 Pair = tuple[str, str]
 Draw = Callable[[Random], Pair]
@@ -21,36 +22,26 @@ PAD_ID, END_ID, IGNORED = 0, 1, -100
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Schedule):
     """How long and how fast to learn.
 
     The first `drills` steps copy rows of random tokens, `primer` more (whole chunks) read easy pairs.
     """
 
-    steps: int
     batch_pairs: int = 64
     max_source: int = 160
     max_target: int = 160
     drills: int = 150
     primer: int = 0
     learning_rate: float = 1.3e-3
-    warmup: int = 100
     decay: float = 0.7
+    floor: float = 0.01
     weight_decay: float = 0.02
-    clip: float = 1.0
     save_every: int = 200
     chunk_batches: int = 32
     # A chunk is sorted by the length of the source (0) or of the target (1): the longer of the two.
     sort_side: int = 1
     seed: int = 20
-
-    def rate(self, step: int) -> float:
-        """Learning rate: a linear warm-up, a plateau, then a cosine down to a hundredth."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        start = self.steps * (1 - self.decay)
-        share = min(1.0, max(0.0, (step - start) / max(1.0, self.steps - start)))
-        return self.learning_rate * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * share)))
 
 
 def texts(draw: Draw, seed: int, size: int) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """What `scripts/train_embedded` does for a text-to-text model: tokenizer, training, evaluation, card."""
 
-import argparse
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -14,7 +13,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import torch
 from transformers import AutoTokenizer
 
-from workers.embedded.training.seq2seq import Model, build_model, export, shape, train
+from workers.embedded.training.descent import Model
+from workers.embedded.training.flags import read_flags
+from workers.embedded.training.seq2seq import build_model, export, shape, train
 from workers.embedded.training.seq2seq_feed import Draw, Drill, Feed, Plan, texts
 from workers.embedded.training.seq2seq_tokens import train_tokenizer
 
@@ -60,22 +61,11 @@ def run_training(recipe: Recipe, work: Path) -> Model:
     return model
 
 
-def _arguments(recipe: Recipe, argv: Sequence[str]) -> argparse.Namespace:
-    name, plan = recipe.folder.name, recipe.plan
-    parser = argparse.ArgumentParser(prog=f"train_embedded {name}", description=__doc__)
-    add = parser.add_argument
-    add("--steps", type=int, default=plan.steps, help=f"updates of {plan.batch_pairs} pairs each")
-    add("--threads", type=int, default=1, help="compute threads")
-    add("--work", type=Path, default=Path(".train") / name, help="checkpoints")
-    add("--out", type=Path, default=recipe.folder, help="the folder to write")
-    add("--evaluate-only", action="store_true", help="judge the folder as it is")
-    return parser.parse_args(argv)
-
-
 def run(recipe: Recipe, argv: Sequence[str]) -> int:
     """Makes, or with `--evaluate-only` only judges, the shipped folder; returns the exit status."""
-    arguments = _arguments(recipe, argv)
-    recipe = replace(recipe, plan=replace(recipe.plan, steps=arguments.steps))
+    plan = recipe.plan
+    arguments = read_flags(argv, recipe.folder, plan.steps, f"{plan.batch_pairs} pairs")
+    recipe = replace(recipe, plan=replace(plan, steps=arguments.steps))
     torch.set_num_threads(arguments.threads)
     if not arguments.evaluate_only:
         prepare(recipe, arguments.work)

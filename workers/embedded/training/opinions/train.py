@@ -1,49 +1,40 @@
 """Training: each step is one batch of texts of like length, drawn from the grammar by the step's number."""
 
-import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 from transformers import DistilBertConfig, DistilBertForSequenceClassification, PreTrainedTokenizerFast
 
+from workers.embedded.training import descent
+from workers.embedded.training.descent import adam
 from workers.embedded.training.opinions.corpus import LABELS, first_texts, texts
 from workers.embedded.training.opinions.tokens import CONTEXT, with_dropped_merges
-from workers.embedded.training.train import save_checkpoint
+from workers.embedded.training.schedule import Done, Schedule
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Schedule):
     """How long and how fast to learn; a chunk is `chunk` batches of `batch` texts, sorted by length."""
 
-    steps: int
     batch: int = 64
     # The share of the steps that see short texts only.
     short: float = 0.3
     chunk: int = 50
-    learning_rate: float = 1e-3
     warmup: int = 150
+    floor: float = 0.01
     weight_decay: float = 0.05
     smoothing: float = 0.05
     masked: float = 0.01
-    save_every: int = 250
     seed: int = 4000
-
-    def rate(self, step: int) -> float:
-        """Learning rate: a linear warm-up, then a cosine down to nothing."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        share = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.learning_rate * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * share)))
 
 
 def build_model(vocabulary: int, seed: int) -> DistilBertForSequenceClassification:
@@ -95,66 +86,20 @@ def loss_of(
     return cross_entropy(logits.float(), labels, label_smoothing=plan.smoothing)
 
 
-class Run:
-    """A model in training: restores itself from its checkpoint, takes steps, saves itself."""
-
-    def __init__(self, model: DistilBertForSequenceClassification, plan: Plan, checkpoint: Path) -> None:
-        self._model = model
-        self._plan = plan
-        self._checkpoint = checkpoint
-        self._optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=plan.learning_rate,
-            betas=(0.9, 0.98),
-            weight_decay=plan.weight_decay,
-            fused=True,
-        )
-        self.done: dict[str, Any] = {"step": 0, "seconds": 0.0, "loss": math.nan}
-        if checkpoint.exists():
-            state = torch.load(checkpoint, weights_only=True)
-            model.load_state_dict(state["model"])
-            self._optimizer.load_state_dict(state["optimizer"])
-            self.done = state["done"]
-        self._started = time.monotonic() - self.done["seconds"]
-        model.train()
-
-    def step(self, batch: Batch, mask_id: int) -> None:
-        """One update on this batch; now and then, and at the end, a checkpoint."""
-        step, plan = self.done["step"], self._plan
-        for group in self._optimizer.param_groups:
-            group["lr"] = plan.rate(step)
-        loss = loss_of(self._model, batch, plan, mask_id)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        before = self.done["loss"]
-        smooth = loss.item() if math.isnan(before) else 0.98 * before + 0.02 * loss.item()
-        self.done = {"step": step + 1, "seconds": time.monotonic() - self._started, "loss": smooth}
-        if (step + 1) % plan.save_every == 0 or step + 1 == plan.steps:
-            self._save()
-
-    def _save(self) -> None:
-        model, optimizer = self._model.state_dict(), self._optimizer.state_dict()
-        save_checkpoint(self._checkpoint, {"model": model, "optimizer": optimizer, "done": self.done})
-
-
 def train(
     model: DistilBertForSequenceClassification,
     tokenizer: PreTrainedTokenizerFast,
     plan: Plan,
     checkpoint: Path,
     log: Callable[[str], None] = print,
-) -> dict[str, Any]:
-    """Trains from the checkpoint, if there is one, to the plan's end; returns steps, seconds, loss."""
-    run = Run(model, plan, checkpoint)
-    dropping = with_dropped_merges(tokenizer)
-    batches: list[Batch] = []
-    while run.done["step"] < plan.steps:
-        step = run.done["step"]
-        if step % plan.chunk == 0 or not batches:
-            batches = chunk(dropping, plan, step // plan.chunk)
-        run.step(batches[step % plan.chunk], tokenizer.mask_token_id)
-        if (step + 1) % 100 == 0:
-            log(f"step {step + 1}/{plan.steps} loss {run.done['loss']:.4f} after {run.done['seconds']:.0f} s")
-    return run.done
+) -> Done:
+    """Trains from the checkpoint, if there is one, to the plan's end."""
+    chunks = lru_cache(maxsize=1)(partial(chunk, with_dropped_merges(tokenizer), plan))
+    groups = [{"params": list(model.parameters()), "weight_decay": plan.weight_decay}]
+
+    def loss_at(step: int) -> tuple[torch.Tensor, int]:
+        number, at = divmod(step, plan.chunk)
+        batch = chunks(number)[at]
+        return loss_of(model, batch, plan, tokenizer.mask_token_id), int((batch[0] != 0).sum())
+
+    return descent.train(model, adam(groups, plan, (0.9, 0.98)), plan, loss_at, checkpoint, log)

@@ -8,7 +8,6 @@ from random import Random
 import pytest
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, T5ForConditionalGeneration
 
-from tests.workers.llm.conftest import one_thread  # noqa: F401 (an automatic fixture)
 from workers.embedded import SUMMARY
 from workers.embedded.training.grammar import sentences
 from workers.embedded.training.seq2seq import Model, load, respond

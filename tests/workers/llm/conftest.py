@@ -1,27 +1,16 @@
 """Tiny models, made once per run, and what `generate` says to them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
-import transformers
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from tests.models import make_model
 
 Generate = Callable[[str, list[int], int], list[int]]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two busy threads on two shared cores cost 10 to 100 times a step."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    transformers.logging.disable_progress_bar()
-    yield
-    torch.set_num_threads(num_threads)
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
 from workers.embedded.training.evaluate import (
     MAX_NEW_TOKENS,
     NUM_NEW_DOCUMENTS,
@@ -13,6 +11,7 @@ from workers.embedded.training.evaluate import (
     Evaluation,
     Figures,
 )
+from workers.embedded.training.folder import record_of, weights_of
 from workers.embedded.training.heldout import NAMED_PAIRS, STORY_WORDINGS
 from workers.embedded.training.plots import PLOTS
 from workers.embedded.training.prompts import held_out_prompts
@@ -43,26 +42,8 @@ def _quoted(text: str) -> str:
     return "\n".join(f"> {line}  " if line else ">" for line in text.splitlines())
 
 
-def _weights(folder: Path) -> tuple[int, float]:
-    """Parameters, and megabytes on the disk."""
-    path = folder / "model.safetensors"
-    with safe_open(path, framework="pt") as tensors:
-        sizes = [tensors.get_tensor(name).numel() for name in tensors.keys()]  # noqa: SIM118
-    return sum(sizes), path.stat().st_size / 1e6
-
-
-def _training(folder: Path, work: Path) -> dict[str, Any]:
-    """The record of the training run; it travels with the weights."""
-    made, kept = work / "training.json", folder / "training.json"
-    if made.exists():
-        kept.write_bytes(made.read_bytes())
-    record: dict[str, Any] = json.loads(kept.read_text())
-    return record
-
-
 def _shape(folder: Path) -> dict[str, Any]:
     config = json.loads((folder / "config.json").read_text())
-    parameters, megabytes = _weights(folder)
     return {
         "layers": config["num_hidden_layers"],
         "hidden": config["hidden_size"],
@@ -70,9 +51,7 @@ def _shape(folder: Path) -> dict[str, Any]:
         "kv_heads": config["num_key_value_heads"],
         "vocabulary": config["vocab_size"],
         "context": config["max_position_embeddings"],
-        "parameters": parameters,
-        "megabytes": megabytes,
-    }
+    } | weights_of(folder)._asdict()
 
 
 def _prompts() -> dict[str, Any]:
@@ -91,16 +70,12 @@ def _prompts() -> dict[str, Any]:
 
 def write_card(folder: Path, work: Path, evaluation: Evaluation) -> None:
     """Writes README.md beside the weights from what was trained and measured."""
-    record = _training(folder, work)
+    record = record_of(folder, work)
     card = _CARD.read_text(encoding="utf-8").format(
         **_shape(folder),
         **_prompts(),
-        minutes=record["seconds"] / 60,
-        threads={1: "one"}.get(record["threads"], record["threads"]),
-        steps=record["step"],
-        batch=record["tokens"] // record["step"],
-        tokens=record["tokens"],
-        loss=record["loss"],
+        **record,
+        batch=record["tokens"] // record["steps"],
         table=_table(evaluation.greedy, evaluation.sampled),
         new=evaluation.perplexity_new,
         pairs=evaluation.perplexity_pairs,

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
+from workers.embedded.training.folder import record_of, weights_of
 from workers.embedded.training.opinions.families import FORMS, TEXTS
 from workers.embedded.training.opinions.heldout import (
     HELD_FORMS,
@@ -32,28 +31,19 @@ def _some(words: set[str]) -> str:
 
 def _shape(folder: Path) -> dict[str, Any]:
     config = json.loads((folder / "config.json").read_text())
-    path = folder / "model.safetensors"
-    with safe_open(path, framework="pt") as tensors:
-        parameters = sum(tensors.get_tensor(name).numel() for name in tensors.keys())  # noqa: SIM118
     return {
         "layers": config["n_layers"],
         "hidden": config["dim"],
         "heads": config["n_heads"],
         "vocabulary": config["vocab_size"],
         "context": config["max_position_embeddings"],
-        "parameters": parameters,
-        "megabytes": path.stat().st_size / 1e6,
-    }
+    } | weights_of(folder)._asdict()
 
 
 def _training(folder: Path) -> dict[str, Any]:
-    record = json.loads((folder / "training.json").read_text())
-    return {
-        "minutes": record["seconds"] / 60,
-        "threads": {1: "one"}.get(record["threads"], record["threads"]),
-        "steps": record["step"],
-        "batch": record["texts"] // record["step"],
-        "texts": record["texts"],
+    record = record_of(folder)
+    return record | {
+        "batch": record["texts"] // record["steps"],
         "short": Plan(steps=1).short,
         "dropped": DROPPED_MERGES,
     }

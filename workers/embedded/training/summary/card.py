@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from workers.embedded.training.seq2seq_card import record_of, shape_of
+from workers.embedded.training.folder import record_of
+from workers.embedded.training.seq2seq_card import shape_of
 from workers.embedded.training.seq2seq_card import write_card as write
 from workers.embedded.training.summary.corpus import SHARE_REPORTS
 from workers.embedded.training.summary.evaluate import SIZE, Copying, Evaluation, Scores

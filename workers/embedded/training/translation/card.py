@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from workers.embedded.training.seq2seq_card import record_of, shape_of
+from workers.embedded.training.folder import record_of
+from workers.embedded.training.seq2seq_card import shape_of
 from workers.embedded.training.seq2seq_card import write_card as write
 from workers.embedded.training.translation.evaluate import NEAR, SIZE, Evaluation, Scores
 from workers.embedded.training.translation.heldout import RARE_MAY, SHARE_PAIRS, SHARE_WORDS

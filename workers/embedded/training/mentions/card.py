@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from workers.embedded.training.mentions.corpus import RENAMED
 from workers.embedded.training.mentions.judge import Evaluation, Score
 from workers.embedded.training.mentions.model import DEPTH, ROWS, WIDTH
 
@@ -31,19 +32,23 @@ def write_card(folder: Path, evaluation: Evaluation, log: Callable[[str], None] 
         width=WIDTH,
         rows=sum(ROWS.values()),
         depth=DEPTH,
+        renamed=RENAMED,
         megabytes=megabytes(folder),
         minutes=record["seconds"] / 60,
         steps=record["step"],
         texts=record["texts"],
         words=record["words"],
         held_out=table(evaluation.held_out),
+        fresh=table(evaluation.fresh),
         written=table(evaluation.written),
         num_held_out=evaluation.num_held_out,
+        num_fresh=evaluation.num_fresh,
         num_written=evaluation.num_written,
         num_plain=evaluation.num_plain,
         plain_marked=evaluation.plain_marked,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
     log(table(evaluation.held_out))
+    log(table(evaluation.fresh))
     log(table(evaluation.written))
     log(f"marked in {evaluation.num_plain} texts without a name: {evaluation.plain_marked}")

@@ -14,7 +14,7 @@ from workers.embedded.training.mentions.stories import draw_story
 from workers.embedded.training.mentions.strangers import rename
 from workers.embedded.training.mentions.writer import Writer
 
-MEASURE_SEED, MEASURE_SENTENCES = 77, 2000
+MEASURE_SEED, MEASURE_SENTENCES, FRESH_SENTENCES = 77, 2000, 1000
 
 # In so many documents some words make way for others, so that names are not only known by their neighbours.
 BLURRED, BLURRED_WORDS = 0.35, 0.2
@@ -27,7 +27,7 @@ _KINDS = (
     ("sentence", 52),
     ("mixed", 16),
     ("fragment", 8),
-    ("plain", 12),
+    ("plain", 18),
     ("raw", 5),
     ("story", 4),
     ("prose", 3),
@@ -66,11 +66,16 @@ def _document(dice: Random, writer: Writer, kind: str) -> str:
 
 
 @cache
-def measured(count: int = MEASURE_SENTENCES) -> tuple[Example, ...]:
-    """Sentences of the held-out grammar about held-out names."""
+def measured(count: int = MEASURE_SENTENCES, grammar: str = "test") -> tuple[Example, ...]:
+    """Sentences of a held-out grammar about held-out names."""
     dice = Random(MEASURE_SEED)
-    writer = Writer(dice, Names(dice, held_out=True), ("test",))
+    writer = Writer(dice, Names(dice, held_out=True), (grammar,))
     return tuple(read_marks(writer.sentence("sentence")) for _ in range(count))
+
+
+def fresh() -> tuple[Example, ...]:
+    """As `measured`, of the grammar that was written last and that nothing was fitted to."""
+    return measured(FRESH_SENTENCES, "fresh")
 
 
 def plain_texts() -> tuple[Example, ...]:
@@ -93,7 +98,7 @@ def check_templates() -> None:
     training = [line for name in ("train", "plain") for rows in read_lines(name).values() for line in rows]
     kept = [
         line
-        for name in ("test", "plain_test")
+        for name in ("test", "fresh", "plain_test")
         for line in read_lines(name).get("sentence", read_lines(name)[""])
     ]
     shared = shared_templates(training, [*kept, *(one.text for one in written_texts())])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import spacy
 
-from workers.embedded.training.mentions.corpus import measured, plain_texts, written_texts
+from workers.embedded.training.mentions.corpus import fresh, measured, plain_texts, written_texts
 from workers.embedded.training.mentions.marks import LABELS, Example, Span
 from workers.embedded.training.mentions.model import Pipeline, found, widened
 
@@ -38,8 +38,10 @@ class Evaluation:
     """All that the model card tells; scores by label, and "all"."""
 
     held_out: dict[str, Score]
+    fresh: dict[str, Score]
     written: dict[str, Score]
     num_held_out: int
+    num_fresh: int
     num_written: int
     num_plain: int
     plain_marked: int
@@ -78,8 +80,10 @@ def evaluate(folder: Path) -> Evaluation:
     written, plain = written_texts(), plain_texts()
     return Evaluation(
         held_out=scores(nlp, measured()),
+        fresh=scores(nlp, fresh()),
         written=scores(nlp, written),
         num_held_out=len(measured()),
+        num_fresh=len(fresh()),
         num_written=len(written),
         num_plain=len(plain),
         plain_marked=scores(nlp, plain)["all"].marked,

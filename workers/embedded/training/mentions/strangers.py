@@ -1,7 +1,7 @@
 """Strangers in place of names that training knows, so that the words around them must tell what they are."""
 
 import re
-from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from workers.embedded.training.mentions.heldout import is_held_out
@@ -17,37 +17,39 @@ _ENDS = (
     *read_lists("orgs")["end"],
 )
 _TITLED = re.compile(r"[A-Z][^\W\d_]+(?: [A-Z][^\W\d_]+)?")
+# So many words of a name, from the first, give way: a company keeps the one that says what it does.
+_REPLACED = {"PERSON": 2, "GPE": 2, "ORG": 1}
 
 
 def rename(dice: Random, marked: str) -> str:
     """The marked text with strangers for its people, places and organisations of one or two words.
 
     Beginnings and ends of names are features of the model, and it learned those of the listed names
-    by heart: "Speaking in Nova Scotia" named a person.
+    by heart: "Speaking in Nova Scotia" named a person. The same word gives way to the same stranger.
     """
-
-    for label, renew in (("PERSON", _all_new), ("GPE", _all_new), ("ORG", _first_new)):
-        marked = _sub(dice, label, renew, marked)
+    strangers = _Strangers(dice)
+    for label, most in _REPLACED.items():
+        marked = named(label).sub(partial(_replace, strangers, most), marked)
     return marked
 
 
-def _sub(dice: Random, label: str, renew: Callable[[Random, list[str]], list[str]], marked: str) -> str:
-    def replace(found: re.Match[str]) -> str:
-        opening, name, closing = found.groups()
-        if not _TITLED.fullmatch(name):
-            return found[0]
-        return opening + " ".join(renew(dice, name.split())) + closing
-
-    return named(label).sub(replace, marked)
+def _replace(strangers: dict[str, str], most: int, found: re.Match[str]) -> str:
+    opening, name, closing = found.groups()
+    if not _TITLED.fullmatch(name):
+        return found[0]
+    words = name.split()
+    return opening + " ".join([*(strangers[word] for word in words[:most]), *words[most:]]) + closing
 
 
-def _all_new(dice: Random, words: list[str]) -> list[str]:
-    return [_stranger(dice) for _ in words]
+class _Strangers(dict[str, str]):
+    """The stranger for each word that was met."""
 
+    def __init__(self, dice: Random) -> None:
+        self._dice = dice
 
-def _first_new(dice: Random, words: list[str]) -> list[str]:
-    """A company keeps the word that says what it does."""
-    return [_stranger(dice), *words[1:]]
+    def __missing__(self, word: str) -> str:
+        self[word] = _stranger(self._dice)
+        return self[word]
 
 
 def _stranger(dice: Random) -> str:

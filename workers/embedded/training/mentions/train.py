@@ -9,7 +9,7 @@ from typing import Any
 
 from thinc.api import Adam, fix_random_seed
 
-from workers.embedded.training.mentions.corpus import measured, sample
+from workers.embedded.training.mentions.corpus import fresh, measured, sample
 from workers.embedded.training.mentions.heldout import Kept
 from workers.embedded.training.mentions.model import Pipeline, forget, gold
 from workers.embedded.training.schedule import Done, Schedule, advance, nothing_done
@@ -38,7 +38,7 @@ def train(
     The pipeline ends with the mean of its weights over time, once the plan is done. Raises
     RuntimeError if a text shows what is held out.
     """
-    optimizer, kept = Adam(plan.learning_rate, use_averages=True), Kept(measured())
+    optimizer, kept = Adam(plan.learning_rate, use_averages=True), Kept((*measured(), *fresh()))
     done = _resume(nlp, optimizer, checkpoint) if checkpoint.exists() else nothing_done()
 
     def take_step(step: int) -> tuple[float, int]:

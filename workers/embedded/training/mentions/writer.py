@@ -7,6 +7,7 @@ from random import Random
 
 from workers.embedded.training.grammar import expand, polish
 from workers.embedded.training.mentions import dates, numbers
+from workers.embedded.training.mentions.heldout import is_held_out
 from workers.embedded.training.mentions.lists import read_lines, read_lists
 from workers.embedded.training.mentions.marks import end_once, mark
 from workers.embedded.training.mentions.names import Names, invent
@@ -96,11 +97,18 @@ class Writer(Mapping[str, str]):
     def _made_up(self) -> dict[str, Callable[[], str]]:
         dice = self._dice
         return {
-            "fake": lambda: invent(dice, 2) + dice.choice(_FAKE_ENDS),
-            "fakely": lambda: invent(dice, 2) + "ly",
-            "faking": lambda: invent(dice, 2) + "ing",
+            "fake": partial(_new_word, dice, _FAKE_ENDS),
+            "fakely": partial(_new_word, dice, ("ly",)),
+            "faking": partial(_new_word, dice, ("ing",)),
             "adverb": lambda: dice.choice(_COMMON["adjective"]) + "ly",
         }
+
+
+def _new_word(dice: Random, ends: tuple[str, ...]) -> str:
+    """A word that nobody knows; at a sentence's beginning, too, it is no name that is held out."""
+    while is_held_out((word := invent(dice, 2) + dice.choice(ends)).capitalize()):
+        pass
+    return word
 
 
 def _is_marked(slot: str) -> bool:

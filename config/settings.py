@@ -46,6 +46,10 @@ class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_prompts: Annotated[int, Meta(ge=1, le=1_024)]
     max_text_chars: Positive
     max_items: Positive
+    max_image_prompt_chars: Positive
+    max_images: Annotated[int, Meta(ge=1, le=64)]
+    max_steps: Annotated[int, Meta(ge=1, le=1_000)]
+    max_image_side: Annotated[int, Meta(ge=8, le=8_192)]
     default_max_tokens: Positive
     max_timeout_s: Seconds
 
@@ -109,7 +113,7 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model and the worker processes that serve it."""
 
-    engine: Literal["llm", "echo", "tasks", "pipeline"]
+    engine: Literal["llm", "echo", "tasks", "pipeline", "diffusion"]
     path: Annotated[str, Meta(min_length=1)]
     num_workers: Annotated[int, Meta(ge=1, le=256)]
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
@@ -124,6 +128,11 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     block_tokens: Annotated[int, Meta(ge=1, le=1_024)]
     steps: Annotated[list[Name], Meta(min_length=1, max_length=64)]
     stages: dict[Name, StageSettings]
+    image_steps: Annotated[int, Meta(ge=1, le=1_000)]
+    guidance_scale: Annotated[float, Meta(ge=0, le=100)]
+    preview: Literal["linear", "tiny", "full"]
+    preview_path: str
+    preview_side: Annotated[int, Meta(ge=16, le=4_096)]
 
     @property
     def is_text(self) -> bool:

@@ -10,6 +10,7 @@
         ├── task_failed         500     no         a user's task raised
         ├── task_bad_value      500     no         a user's task yielded what cannot be sent
         ├── stage_failed        500     no         a stage of a pipeline raised
+        ├── out_of_memory       500     no         a step of this job alone does not fit the device
         ├── worker_lost         503     yes        the process is gone; made by the service
         ├── upstream_refused    400     no         a provider will not have the request
         ├── upstream_busy       503     yes        a provider is out of room
@@ -42,6 +43,7 @@ KINDS: dict[str, Kind] = {
     "task_failed": Kind(500, False),
     "task_bad_value": Kind(500, False),
     "stage_failed": Kind(500, False),
+    "out_of_memory": Kind(500, False),
     "worker_lost": Kind(503, True),
     "upstream_refused": Kind(400, False),
     "upstream_busy": Kind(503, True),

@@ -152,10 +152,43 @@ class PipelineWork(Message, frozen=True, gc=False):
         return structs.replace(self, fields=[])
 
 
+class ImageWork(Message, frozen=True, gc=False):
+    """Pictures of one prompt: picture i is made from `seeds[i]`, `width` x `height` pixels.
+
+    After each of the steps in `preview_steps`, counted from 1, comes a preview of every picture, made as
+    `preview` says: `linear`, `tiny` or `full`. `image_format` is jpeg, png or webp; `quality`, 1 to 100,
+    is that of the final pictures where the format has one.
+    """
+
+    unit: ClassVar[str] = "steps"
+    num_choices: ClassVar[int] = 0
+
+    prompt: str
+    seeds: list[int]
+    width: int
+    height: int
+    num_inference_steps: int
+    guidance_scale: float
+    negative_prompt: str = ""
+    preview_steps: list[int] = []
+    preview: str = "linear"
+    image_format: str = "jpeg"
+    quality: int = 85
+
+    def num_made(self, usage: Usage) -> int:
+        return usage.num_items
+
+    def rest(self, generated: list[list[int]], done: list[int]) -> "ImageWork":  # noqa: ARG002
+        return self
+
+    def emptied(self) -> "ImageWork":
+        return structs.replace(self, prompt="", negative_prompt="")
+
+
 # Each kind of work says of itself what the service asks: in which `unit` its results are counted and
 # how many a usage has of it (`num_made`); its `num_choices`; what of it is left for another worker
 # (`rest`); and what is kept of it once the job has ended (`emptied`).
-Work = TextWork | TaskWork | PipelineWork
+Work = TextWork | TaskWork | PipelineWork | ImageWork
 
 
 # Commands: service -> worker.
@@ -290,6 +323,24 @@ class PipelineResult(Message, frozen=True, gc=False):
     usage: Usage = Usage()
 
 
+class ImageStep(Message, frozen=True, gc=False):
+    """Step `step` of `total` is done. `previews` has one encoded picture per seed, or none."""
+
+    job_id: JobId
+    step: int
+    total: int
+    previews: list[bytes] = []
+
+
+class Image(Message, frozen=True, gc=False):
+    """Picture `index`, encoded as its work asked."""
+
+    job_id: JobId
+    index: int
+    image: bytes
+    seed: int
+
+
 class Finished(Message, frozen=True, gc=False):
     """The job ended, and with it the choices in `ended`, for `reason`."""
 
@@ -310,7 +361,9 @@ class Failed(Message, frozen=True, gc=False):
 
 
 StageEvent = StageStarted | StageProgress | StageResult | StageFailed | PipelineResult
-Event = Accepted | Started | TextDelta | ChoiceFinished | Item | Progress | StageEvent | Finished | Failed
+ImageEvent = ImageStep | Image
+JobEnd = Finished | Failed
+Event = Accepted | Started | TextDelta | ChoiceFinished | Item | Progress | StageEvent | ImageEvent | JobEnd
 
 
 # Reports: worker -> service, about itself.
@@ -334,6 +387,17 @@ class StageSpec(Message, frozen=True, gc=False):
     model: str
 
 
+class ImageLimits(Message, frozen=True, gc=False):
+    """An image model's own size and steps, and what it can do; sides are multiples of `size_multiple`."""
+
+    width: int
+    height: int
+    size_multiple: int
+    num_inference_steps: int
+    guidance_scale: float
+    previews: list[str]
+
+
 class Limits(Message, frozen=True, gc=False):
     """What the loaded model can take, and the tasks or stages it runs. 0 tokens means without limit."""
 
@@ -344,6 +408,7 @@ class Limits(Message, frozen=True, gc=False):
     description: str
     tasks: list[TaskSpec] = []
     stages: list[StageSpec] = []
+    image: ImageLimits | None = None
 
 
 class Ready(Message, frozen=True, gc=False):

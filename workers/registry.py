@@ -9,6 +9,7 @@ from workers.engine import Engine
 ENGINES = {
     "llm": "workers.llm.engine:LlmEngine",
     "echo": "workers.echo.engine:EchoEngine",
+    "diffusion": "workers.diffusion.engine:DiffusionEngine",
     "pipeline": "workers.pipeline.engine:PipelineEngine",
     "tasks": "workers.tasks.engine:TasksEngine",
 }

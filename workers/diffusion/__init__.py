@@ -1,0 +1,1 @@
+"""Pictures: an engine over the models and schedulers of diffusers."""

@@ -332,13 +332,13 @@ class ImageStep(Message, frozen=True, gc=False):
     previews: list[bytes] = []
 
 
-class Image(Message, frozen=True, gc=False):
-    """Picture `index`, encoded as its work asked."""
+class Images(Message, frozen=True, gc=False):
+    """All pictures, encoded as their work asked; `Finished` follows in the same batch, with the same usage."""
 
     job_id: JobId
-    index: int
-    image: bytes
-    seed: int
+    images: list[bytes]
+    seeds: list[int]
+    usage: Usage
 
 
 class Finished(Message, frozen=True, gc=False):
@@ -361,7 +361,7 @@ class Failed(Message, frozen=True, gc=False):
 
 
 StageEvent = StageStarted | StageProgress | StageResult | StageFailed | PipelineResult
-ImageEvent = ImageStep | Image
+ImageEvent = ImageStep | Images
 JobEnd = Finished | Failed
 Event = Accepted | Started | TextDelta | ChoiceFinished | Item | Progress | StageEvent | ImageEvent | JobEnd
 

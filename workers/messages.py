@@ -333,7 +333,7 @@ class ImageStep(Message, frozen=True, gc=False):
 
 
 class Images(Message, frozen=True, gc=False):
-    """All pictures, encoded as their work asked; `Finished` follows in the same batch, with the same usage."""
+    """All pictures, as their work asked; `Finished` follows in the same batch, with the same usage."""
 
     job_id: JobId
     images: list[bytes]

@@ -28,6 +28,8 @@ from workers.messages import (
     EventBatch,
     Failed,
     Finished,
+    Images,
+    ImageStep,
     Item,
     Pause,
     Resume,
@@ -124,7 +126,7 @@ class Dispatcher:
         match event:
             case Started():
                 self._started(stream, event)
-            case Item() | StageStarted() | StageResult():
+            case Item() | StageStarted() | StageResult() | ImageStep() | Images():
                 if not stream.last_event_at:
                     self._log_first(stream, now)
                 self._metrics.result(stream, event, now)

@@ -6,6 +6,8 @@ from workers.messages import (
     Event,
     Failed,
     Finished,
+    Images,
+    ImageStep,
     Item,
     JobId,
     PipelineResult,
@@ -48,6 +50,8 @@ def num_value_bytes(event: StreamEvent) -> int:
     match event:
         case Item() | StageProgress():
             return len(event.value)
+        case ImageStep() | Images():
+            return sum(len(picture) for picture in pictures_of(event))
         case StageStarted():
             fields = event.inputs
         case StageResult():
@@ -57,6 +61,17 @@ def num_value_bytes(event: StreamEvent) -> int:
         case _:
             return 0
     return sum(len(field.value) for field in fields)
+
+
+def pictures_of(event: StreamEvent) -> list[bytes]:
+    """The encoded pictures that an event carries: previews, or the final ones."""
+    match event:
+        case ImageStep():
+            return event.previews
+        case Images():
+            return event.images
+        case _:
+            return []
 
 
 def join(deltas: list[TextDelta]) -> TextDelta:

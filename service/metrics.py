@@ -20,7 +20,18 @@ from service.memory import resident_bytes
 from service.sockets import Sockets
 from service.streams import Stream
 from service.supervisor import Supervisor
-from workers.messages import Item, StageResult, StageStarted, Started, TextDelta
+from workers.messages import Images, ImageStep, Item, StageResult, StageStarted, Started, TextDelta
+
+# What is counted per model.
+MADE = {
+    "tokens": "Tokens generated.",
+    "items": "Items of tasks.",
+    "stages": "Stages done.",
+    "image_steps": "Denoising steps of images.",
+    "images": "Images done.",
+}
+# A job's results, other than text.
+Result = Item | StageStarted | StageResult | ImageStep | Images
 
 NUM_DURATIONS = 256
 # Samples of the tokens so far, a second apart: what a rate is taken over.
@@ -41,9 +52,8 @@ class Metrics(Collector):
         self._itl = Histogram()
         self._queue_time = Histogram()
         self._reasons: Counter[tuple[str, str]] = Counter()
-        self._num_tokens: Counter[str] = Counter()
-        self._num_items: Counter[str] = Counter()
-        self._num_stages: Counter[str] = Counter()
+        self._made: dict[str, Counter[str]] = {kind: Counter() for kind in MADE}
+        self._num_tokens = self._made["tokens"]
         self._num_streams = 0
         self._durations: deque[float] = deque(maxlen=NUM_DURATIONS)
         self._samples: deque[tuple[float, int]] = deque(maxlen=NUM_SAMPLES)
@@ -74,15 +84,19 @@ class Metrics(Collector):
         stream.last_event_at = now
         self._num_tokens[stream.job.model] += len(delta.token_ids)
 
-    def result(self, stream: Stream, event: Item | StageStarted | StageResult, now: float) -> None:
-        """A task's or stage's pace is its own affair: counted, not timed beside the tokens."""
+    def result(self, stream: Stream, event: Result, now: float) -> None:
+        """The pace of a task, a stage or an image is its own affair: counted, not timed beside the tokens."""
         stream.last_event_at = now
-        model = stream.job.model
+        model, made = stream.job.model, self._made
         match event:
             case Item():
-                self._num_items[model] += 1
+                made["items"][model] += 1
+            case ImageStep():
+                made["image_steps"][model] += 1
+            case Images():
+                made["images"][model] += len(event.images)
             case StageResult():
-                self._num_stages[model] += 1
+                made["stages"][model] += 1
                 if event.num_tokens:
                     self._num_tokens[model] += event.num_tokens
 
@@ -149,9 +163,7 @@ class Metrics(Collector):
             "unread_bytes": sum(stream.unread_bytes for stream in streams),
             "log_bytes": self._catalogue.log_bytes(),
             "open_sockets": len(self._sockets),
-            "tokens": dict(self._num_tokens),
-            "items": dict(self._num_items),
-            "stages": dict(self._num_stages),
+            **{kind: dict(of_model) for kind, of_model in self._made.items()},
             "ended": dict(self._endings()),
             "feeds": {name: feed.summary() for name, feed in self.feeds.items()},
             "workers": self._supervisor.summary(),
@@ -170,15 +182,9 @@ class Metrics(Collector):
             "sluice_queue_time_seconds", "From the request to its first engine step."
         )
         yield self._counters()
-        yield labelled_counter(
-            "sluice_tokens", "Tokens generated.", ["model"], {(m,): n for m, n in self._num_tokens.items()}
-        )
-        yield labelled_counter(
-            "sluice_items", "Items of tasks.", ["model"], {(m,): n for m, n in self._num_items.items()}
-        )
-        yield labelled_counter(
-            "sluice_stages", "Stages done.", ["model"], {(m,): n for m, n in self._num_stages.items()}
-        )
+        for kind, text in MADE.items():
+            counts = {(model,): count for model, count in self._made[kind].items()}
+            yield labelled_counter(f"sluice_{kind}", text, ["model"], counts)
         yield labelled_counter(
             "sluice_streams_ended", "By model and reason.", ["model", "reason"], self._reasons
         )

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from service.events import StreamEvent, join
-from workers.messages import Progress, TextDelta
+from workers.messages import ImageStep, Progress, TextDelta
 
 if TYPE_CHECKING:
     from service.streams import Entry, Stream
@@ -111,7 +113,17 @@ def _joined(entries: "list[Entry]") -> list[tuple[int, StreamEvent]]:
         else:
             deltas = [entry.event for entry in run if isinstance(entry.event, TextDelta)]
             result.append((run[-1].seq, join(deltas)))
-    return result
+    return _thinned(result)
+
+
+def _thinned(events: list[tuple[int, StreamEvent]]) -> list[tuple[int, StreamEvent]]:
+    """Every step of an image, but only the newest previews."""
+    newest = max((seq for seq, event in events if isinstance(event, ImageStep) and event.previews), default=0)
+    return [(seq, event if seq == newest else _without_previews(event)) for seq, event in events]
+
+
+def _without_previews(event: StreamEvent) -> StreamEvent:
+    return structs.replace(event, previews=[]) if isinstance(event, ImageStep) else event
 
 
 def _choice_of(entry: "Entry") -> int | None:

@@ -22,6 +22,8 @@ from workers.messages import (
     ChoiceFinished,
     Failed,
     Finished,
+    Images,
+    ImageStep,
     Item,
     PipelineWork,
     StageResult,
@@ -167,7 +169,7 @@ class Stream:
                 self.prompt_tokens = event.prompt_tokens
             case ChoiceFinished():
                 self.done.add(event.index)
-            case Item():
+            case Item() | ImageStep():
                 self.num_items += 1
             case StageResult():
                 self.num_items += 1
@@ -175,7 +177,7 @@ class Stream:
         if isinstance(event, Finished | Failed):
             self._log(event, EVENT_BYTES)
             self._finish(event)
-        elif isinstance(event, Item) or self.dialect.render(event):
+        elif isinstance(event, Item | Images) or self.dialect.render(event):
             self._log(event, EVENT_BYTES + num_value_bytes(event))
 
     def _count_tokens(self, result: StageResult) -> None:

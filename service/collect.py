@@ -1,6 +1,7 @@
 """A whole answer from a stream, for requests that do not stream."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import NamedTuple
 
 from service.errors import from_failure
@@ -17,19 +18,28 @@ class Answer(NamedTuple):
     usage: Usage
 
 
-async def read_to_end(stream: Stream, take: Callable[[StreamEvent], None]) -> None:
-    """Give each event to `take`. Raises ApiError when the job fails; cancelled, it stops the job."""
+async def follow(stream: Stream) -> AsyncGenerator[StreamEvent, None]:
+    """Each event up to the stream's end, or to that of a reader who is dropped. Close it: that detaches."""
     reader = stream.attach(0)
     try:
         while not reader.is_at_end:
             await reader.wait()
             for _, event in reader.take():
-                if isinstance(event, Failed):
-                    raise from_failure(event)
-                take(event)
+                yield event
             stream.check_pressure()
+        if reader.is_dropped:
+            yield stream.ending("slow_client")
     finally:
         stream.detach(reader)
+
+
+async def read_to_end(stream: Stream, take: Callable[[StreamEvent], None]) -> None:
+    """Give each event to `take`. Raises ApiError when the job fails; cancelled, it stops the job."""
+    async with aclosing(follow(stream)) as events:
+        async for event in events:
+            if isinstance(event, Failed):
+                raise from_failure(event)
+            take(event)
 
 
 async def collect(stream: Stream) -> Answer:

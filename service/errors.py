@@ -16,6 +16,9 @@ from typing import Any
 from workers.errors import KINDS
 from workers.messages import Failed
 
+# Of what was ended from this side with nothing to show; of any other reason 503.
+ENDING_STATUS = {"cancelled": 409, "deadline": 504}
+
 
 class ApiError(Exception):
     """An answer that is an error object. Raise it anywhere before the response has started."""
@@ -91,6 +94,13 @@ def from_failure(failure: Failed) -> ApiError:
     error = ApiError(failure.message, code=failure.code, param=failure.param)
     error.status, error.type = kind.status, error_type(failure.code)
     error.retry_after_s = 1 if kind.is_retryable else None
+    return error
+
+
+def from_ending(reason: str) -> ApiError:
+    """The answer for a job that was ended before it had made what alone would be an answer."""
+    error = ApiError(f"ended before there was a result: {reason}", code=reason)
+    error.status = ENDING_STATUS.get(reason, 503)
     return error
 
 

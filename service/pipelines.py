@@ -4,7 +4,8 @@ from aiohttp import web
 from msgspec import json
 
 from service.admission import limits_of
-from service.errors import BadParams, NotFound
+from service.bounds import Bounds, check_not_blank
+from service.errors import BadParams
 from service.keys import SETTINGS
 from service.params.pipeline import ItemsParams, PipelineParams, ProcessParams
 from workers.messages import Field, PipelineWork
@@ -13,25 +14,9 @@ from workers.messages import Field, PipelineWork
 MIN_SUMMARY_CHARS = 100
 
 
-def find_pipeline(request: web.Request, name: str | None) -> str:
-    """The pipeline of that name; the first configured one when none is named. Raises NotFound."""
-    configured = request.app[SETTINGS].models
-    known = [known for known, model in configured.items() if model.engine == "pipeline"]
-    if name in known or (name is None and known):
-        return name or known[0]
-    if known:
-        message = f"$.model: {(name or '')[:80]!r} is no pipeline; there is: {', '.join(known)}"
-    else:
-        message = 'no pipeline is configured; add one: [models.pipeline] with engine = "pipeline"'
-    raise NotFound(message, code="model_not_found", param="model")
-
-
 def wish_pipeline(request: web.Request, model: str, params: PipelineParams) -> PipelineWork:
     """The steps that were asked for, else the model's own; the first that fails ends them."""
-    limit = request.app[SETTINGS].limits.max_text_chars
-    if len(params.text) > limit:
-        message = f"$.text: {len(params.text)} characters > {limit} (limits.max_text_chars)"
-        raise BadParams(message, param="text")
+    Bounds(request).check("text", len(params.text), "max_text_chars", "characters")
     return PipelineWork(
         _steps(request, model, params.step_list()),
         [_text(params.text)],
@@ -61,9 +46,7 @@ def wish_process(params: ProcessParams) -> PipelineWork:
 
 def wish_items(request: web.Request, params: ItemsParams) -> PipelineWork:
     """Each item for itself. An empty list is a list: it has totals of zero."""
-    limit = request.app[SETTINGS].limits.max_items
-    if len(params.data) > limit:
-        raise BadParams(f"$.data: {len(params.data)} items > {limit} (limits.max_items)", param="data")
+    Bounds(request).check("data", len(params.data), "max_items", "items")
     return PipelineWork(
         ["items"],
         [Field("data", json.encode(params.data))],
@@ -73,8 +56,7 @@ def wish_items(request: web.Request, params: ItemsParams) -> PipelineWork:
 
 
 def _text(text: str) -> Field:
-    if not text.strip():
-        raise BadParams("$.text: expected some text, not only white space", param="text")
+    check_not_blank("text", text)
     return Field("text", json.encode(text))
 
 

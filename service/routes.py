@@ -6,9 +6,10 @@ from typing import NamedTuple
 from aiohttp import web
 from msgspec import Struct
 
-from service.handlers import feeds, openai, operations, pipelines, sockets, streams, tasks, text
+from service.handlers import feeds, images, openai, operations, pipelines, sockets, streams, tasks, text
 from service.keys import ROUTE_TABLE
 from service.params.feed import FeedParams
+from service.params.images import ImageGenerationParams, ImageParams
 from service.params.native import ChatParams, GenerateParams, PromptParams, SafeParams
 from service.params.openai import ChatCompletionParams, CompletionParams
 from service.params.pipeline import ItemsParams, PipelineParams, ProcessParams
@@ -44,6 +45,8 @@ ROUTES = [
     Route("GET", "/chat/stream", text.chat_stream, ChatParams, SSE),
     Route("POST", "/chat/stream-simple", text.chat_stream_simple, ChatParams, TEXT),
     Route("POST", "/chat/stream/{stream_id}/cancel", streams.cancel_stream),
+    Route("POST", "/generate_image_stream", images.generate_image_stream, ImageParams, SSE),
+    Route("GET", "/generate_image_stream", images.generate_image_stream, ImageParams, SSE),
     Route("POST", "/pipeline_stream", pipelines.pipeline_stream, PipelineParams, SSE),
     Route("GET", "/pipeline_stream", pipelines.pipeline_stream, PipelineParams, SSE),
     Route("POST", "/process_stream", pipelines.process_stream, ItemsParams, SSE),
@@ -60,6 +63,8 @@ ROUTES = [
     Route("GET", "/v1/models/{model:.+}", openai.get_model),
     Route("POST", "/v1/chat/completions", openai.chat_completions, ChatCompletionParams, OPENAI),
     Route("POST", "/v1/completions", openai.completions, CompletionParams, OPENAI),
+    Route("POST", "/v1/images/generations", images.image_generations, ImageGenerationParams, OPENAI),
+    Route("GET", "/ws/images", images.image_socket, media=("websocket",)),
     Route("GET", "/ws", sockets.echo, media=("websocket",)),
     Route("GET", "/healthz", operations.healthz, is_open=True),
     Route("GET", "/readyz", operations.readyz, is_open=True),

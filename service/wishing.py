@@ -3,18 +3,22 @@
 from aiohttp import web
 
 from service.admission import LOCAL, limits_of
-from service.errors import BadParams, NotFound
+from service.bounds import Bounds
+from service.errors import NotFound
 from service.keys import CALLER, SESSIONS, SETTINGS
 from service.params.native import ChatParams, PromptParams
 from service.params.openai import ChatCompletionParams, CompletionParams
 from service.params.wishes import Wishes
 from workers.messages import ChatMessage, ChatPrompt, Prompt, TextPrompt
 
+# The limit of all prompts together, and what it counts.
+CHARS = ("max_prompt_chars", "characters")
+
 
 def wish_prompt(request: web.Request, params: PromptParams) -> Wishes:
     """A prompt is answered as a chat where the model knows how; else, or when `raw`, continued."""
     model = resolve_model(request, params.model)
-    check_chars(request, "prompt", len(params.prompt), 422)
+    Bounds(request).check("prompt", len(params.prompt), *CHARS)
     is_chat = not params.raw and limits_of(request, model).has_chat_template
     prompt = _user(params.prompt) if is_chat else TextPrompt(params.prompt)
     return Wishes(model, [prompt], params.sampling(), params.max_tokens)
@@ -23,7 +27,7 @@ def wish_prompt(request: web.Request, params: PromptParams) -> Wishes:
 def wish_chat(request: web.Request, params: ChatParams) -> Wishes:
     """One message of a user, for this service's own workers or a configured upstream."""
     model = _provided_model(request, params)
-    check_chars(request, "message", len(params.message), 422)
+    Bounds(request).check("message", len(params.message), *CHARS)
     history = request.app[SESSIONS].history(request[CALLER], params.session_id) if params.session_id else []
     prompt = ChatPrompt([*history, ChatMessage("user", params.message)])
     return Wishes(model, [prompt], params.sampling(), params.max_tokens, provider=params.provider)
@@ -50,8 +54,9 @@ def _provided_model(request: web.Request, params: ChatParams) -> str:
 def wish_chat_completion(request: web.Request, params: ChatCompletionParams) -> Wishes:
     params.check()
     messages = [message.chat_message() for message in params.messages]
-    check_count("messages", len(messages), request.app[SETTINGS].limits.max_messages)
-    check_chars(request, "messages", sum(len(message.content) for message in messages), 400)
+    bounds = Bounds(request, 400)
+    bounds.check("messages", len(messages), "max_messages")
+    bounds.check("messages", sum(len(message.content) for message in messages), *CHARS)
     is_new_name = params.max_completion_tokens is not None
     max_tokens = params.max_completion_tokens if is_new_name else params.max_tokens
     field = "max_completion_tokens" if is_new_name else "max_tokens"
@@ -61,8 +66,9 @@ def wish_chat_completion(request: web.Request, params: ChatCompletionParams) -> 
 def wish_completion(request: web.Request, params: CompletionParams) -> Wishes:
     params.check()
     prompts = params.prompts()
-    check_count("prompt", len(prompts), request.app[SETTINGS].limits.max_prompts)
-    check_chars(request, "prompt", sum(len(p.text) for p in prompts if isinstance(p, TextPrompt)), 400)
+    bounds = Bounds(request, 400)
+    bounds.check("prompt", len(prompts), "max_prompts")
+    bounds.check("prompt", sum(len(p.text) for p in prompts if isinstance(p, TextPrompt)), *CHARS)
     return _openai(request, params, prompts, params.max_tokens, "max_tokens")
 
 
@@ -74,7 +80,7 @@ def _openai(
     field: str,
 ) -> Wishes:
     n = params.n or 1
-    check_count("n", n, request.app[SETTINGS].limits.max_choices)
+    Bounds(request, 400).check("n", n, "max_choices")
     model = resolve_model(request, params.model)
     return Wishes(model, prompts, params.sampling(), max_tokens, n, max_tokens_field=field, bad_status=400)
 
@@ -94,18 +100,6 @@ def resolve_model(request: web.Request, name: str | None) -> str:
 def text_models(request: web.Request) -> list[str]:
     """The configured models that answer prompts, in order."""
     return [name for name, model in request.app[SETTINGS].models.items() if model.is_text]
-
-
-def check_chars(request: web.Request, field: str, num_chars: int, status: int) -> None:
-    limit = request.app[SETTINGS].limits.max_prompt_chars
-    if num_chars > limit:
-        message = f"$.{field}: {num_chars} characters > {limit} (limits.max_prompt_chars)"
-        raise BadParams(message, param=field, status=status)
-
-
-def check_count(field: str, count: int, limit: int) -> None:
-    if count > limit:
-        raise BadParams(f"$.{field}: {count} > {limit} (limit of this service)", param=field, status=400)
 
 
 def _user(text: str) -> ChatPrompt:

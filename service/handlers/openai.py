@@ -9,6 +9,7 @@ from service.collect import collect
 from service.dialects.openai import ChatCompletionsDialect, CompletionsDialect, Facts, OpenAIDialect
 from service.job import Job
 from service.keys import DISPATCHER, SUPERVISOR
+from service.models import IMAGE, models_of
 from service.negotiation import sse
 from service.params.openai import ChatCompletionParams, CommonParams, CompletionParams
 from service.params.read import read
@@ -46,13 +47,17 @@ def _facts(prefix: str, params: CommonParams, job: Job) -> Facts:
 
 async def list_models(request: web.Request) -> web.Response:
     """`/v1/models`: the configured models."""
-    data = [_model(request, name) for name in text_models(request)]
+    names = [*text_models(request), *models_of(request, IMAGE)]
+    data = [_model(request, name) for name in names]
     return web.json_response({"object": "list", "data": data})
 
 
 async def get_model(request: web.Request) -> web.Response:
     """`/v1/models/{model}`."""
-    return web.json_response(_model(request, resolve_model(request, request.match_info["model"])))
+    name = request.match_info["model"]
+    if name not in models_of(request, IMAGE):
+        name = resolve_model(request, name)
+    return web.json_response(_model(request, name))
 
 
 def _model(request: web.Request, name: str) -> dict[str, object]:

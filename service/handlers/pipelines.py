@@ -9,10 +9,11 @@ from service.dialects.pipeline import PipelineDialect
 from service.dialects.process import ProcessDialect
 from service.dialects.sections import Sections
 from service.keys import DISPATCHER
+from service.models import PIPELINE, find_model
 from service.negotiation import NDJSON, choose_framing
 from service.params.pipeline import ItemsParams, PipelineParams, ProcessParams
 from service.params.read import read
-from service.pipelines import find_pipeline, wish_items, wish_pipeline, wish_process
+from service.pipelines import wish_items, wish_pipeline, wish_process
 from service.streams import Stream
 from service.wire import send_stream
 
@@ -20,7 +21,7 @@ from service.wire import send_stream
 async def pipeline_stream(request: web.Request) -> web.StreamResponse:
     """Each step of a pipeline with its result, then all of them; the first failure ends it."""
     params = await read(request, PipelineParams)
-    model = find_pipeline(request, params.model)
+    model = find_model(request, params.model, PIPELINE)
     work = wish_pipeline(request, model, params)
     job = admit_work(request, model, work)
     stream = request.app[DISPATCHER].submit(job, PipelineDialect(job.stream_id, work.steps))
@@ -30,7 +31,7 @@ async def pipeline_stream(request: web.Request) -> web.StreamResponse:
 async def process_stream(request: web.Request) -> web.StreamResponse:
     """A list's items, chunk by chunk, then the totals."""
     params = await read(request, ItemsParams)
-    model = find_pipeline(request, params.model)
+    model = find_model(request, params.model, PIPELINE)
     job = admit_work(request, model, wish_items(request, params))
     stream = request.app[DISPATCHER].submit(job, ItemsDialect(len(params.data), params.chunk_size))
     return await send_stream(request, stream, choose_framing(request))
@@ -52,6 +53,6 @@ async def process_batch(request: web.Request) -> web.Response:
 
 async def _process(request: web.Request) -> Stream:
     params = await read(request, ProcessParams)
-    model = find_pipeline(request, params.model)
+    model = find_model(request, params.model, PIPELINE)
     job = admit_work(request, model, wish_process(params))
     return request.app[DISPATCHER].submit(job, ProcessDialect(job.stream_id, len(params.text)))

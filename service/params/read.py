@@ -1,5 +1,7 @@
 """Reads a request's body or query into a params struct. Says field, value and what is accepted."""
 
+import json
+from math import isfinite
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -52,7 +54,10 @@ def parse_json(body: bytes | str, kind: type[T], bad_status: int = 422) -> T:
     except RecursionError:
         raise BadParams("the body is nested too deeply", status=400, code="bad_json") from None
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise BadParams(f"the body is not valid JSON: {error}", status=400, code="bad_json") from None
+        place = _no_number(body)
+        reason = f"$.{place} is NaN or infinite; expected a finite number" if place else str(error)
+        message = f"the body is not valid JSON: {reason}"
+        raise BadParams(message, param=place, status=400, code="bad_json") from None
 
 
 def parse_query(query: str, kind: type[P], bad_status: int = 422) -> P:
@@ -79,6 +84,16 @@ def _decode(body: bytes | str) -> Any:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return None
+
+
+def _no_number(body: bytes | str) -> str | None:
+    """The field whose value is what JavaScript and Python write, and JSON does not have: NaN or Infinity."""
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    fields = values.items() if isinstance(values, dict) else ()
+    return next((name for name, value in fields if isinstance(value, float) and not isfinite(value)), None)
 
 
 def _bad_value(error: msgspec.ValidationError, values: Any, status: int) -> BadParams:

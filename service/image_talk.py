@@ -35,18 +35,22 @@ class ImageTalk:
         """Take messages until the socket closes; what runs then is left, which cancels it."""
         try:
             async for message in self._socket:
-                try:
-                    self._take(message)
-                except ApiError as error:
-                    await self._send(encode({"type": "error", "error": error_object(error)}))
+                await self._answer(message)
         finally:
             await self._leave()
 
-    def _take(self, message: WSMessage) -> None:
+    async def _answer(self, message: WSMessage) -> None:
+        request_id = None
+        try:
+            wishes = _read(message)
+            request_id = wishes.request_id
+            self._take(wishes)
+        except ApiError as error:
+            out = Out(encode({"error": error_object(error)}), "error")
+            await self._send(_labelled(out, request_id))
+
+    def _take(self, wishes: GenerateImages | CancelImages) -> None:
         """Raises ApiError for what cannot be done."""
-        if message.type is not WSMsgType.TEXT:
-            raise BadParams("expected a text frame, not a binary one")
-        wishes: GenerateImages | CancelImages = parse_json(message.data, ImageMessage)
         if isinstance(wishes, GenerateImages):
             self._start(wishes)
         elif self._is_busy and self._stream:
@@ -91,6 +95,13 @@ class ImageTalk:
             self._showing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._showing
+
+
+def _read(message: WSMessage) -> GenerateImages | CancelImages:
+    if message.type is not WSMsgType.TEXT:
+        raise BadParams("expected a text frame, not a binary one")
+    wishes: GenerateImages | CancelImages = parse_json(message.data, ImageMessage)
+    return wishes
 
 
 def _labelled(out: Out, request_id: str | None) -> bytes:

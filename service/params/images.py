@@ -10,6 +10,7 @@ from service.params.fields import INT64_MAX, ModelName
 Count = Annotated[int, Meta(ge=1)]
 Prompt = Annotated[str, Meta(min_length=1)]
 ImageSeed = Annotated[int, Meta(ge=0, le=INT64_MAX)]
+RequestName = Annotated[str, Meta(max_length=128)]
 Guidance = Annotated[float, Meta(ge=0, le=100)]
 
 # What a quality takes of steps, as a share of the model's own; other versions of the API say it otherwise.
@@ -45,11 +46,13 @@ class GenerateImages(ImageParams, kw_only=True, tag="generate"):
     """
 
     binary: bool = False
-    request_id: Annotated[str, Meta(max_length=128)] | None = None
+    request_id: RequestName | None = None
 
 
 class CancelImages(Struct, tag="cancel"):
     """A message of `/ws/images`: what runs is to end."""
+
+    request_id: RequestName | None = None
 
 
 # A type checker has no type for the type of a union.

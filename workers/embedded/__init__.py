@@ -4,9 +4,10 @@ from pathlib import Path
 
 _HERE = Path(__file__).parent
 
-# The folders of the models called `embedded`, as transformers (ENTITIES: as spaCy) loads them.
+# The folders of the models called `embedded`, as transformers (ENTITIES: as spaCy; IMAGE: as diffusers) loads them.
 LANGUAGE = _HERE / "language"
 SENTIMENT = _HERE / "sentiment"
 ENTITIES = _HERE / "entities"
 SUMMARY = _HERE / "summary"
 TRANSLATION = _HERE / "translation"
+IMAGE = _HERE / "image"

@@ -24,12 +24,12 @@ def settle() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or torch.get_num_threads()))
 
 
-def source_of(path: str, embedded: Path) -> str:
-    """A folder with a config, or the hub id that `path` is. Raises LoadError."""
+def source_of(path: str, embedded: Path, index: str = "config.json") -> str:
+    """A folder with its `index`, or the hub id that `path` is. Raises LoadError."""
     folder = embedded if path == EMBEDDED else Path(path).expanduser()
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise LoadError(f'model folder "{path}" has no config.json')
+        if not (folder / index).is_file():
+            raise LoadError(f'model folder "{path}" has no {index}')
         return str(folder)
     if path == EMBEDDED or path.count("/") != 1 or path[0] in "./~":
         raise LoadError(f'model folder "{folder if path == EMBEDDED else path}" does not exist')

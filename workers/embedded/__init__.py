@@ -4,7 +4,8 @@ from pathlib import Path
 
 _HERE = Path(__file__).parent
 
-# The folders of the models called `embedded`, as transformers (ENTITIES: as spaCy; IMAGE: as diffusers) loads them.
+# The folders of the models called `embedded`, as transformers loads them; as spaCy does ENTITIES, and
+# as diffusers does IMAGE.
 LANGUAGE = _HERE / "language"
 SENTIMENT = _HERE / "sentiment"
 ENTITIES = _HERE / "entities"

@@ -59,12 +59,15 @@ class Reader:
         """Return all unread events with their seq; joined, if this reader has fallen behind."""
         if self.is_dropped or self.position >= self.stream.seq:
             return []
-        is_behind = self._num_wakes > 1 and self.unread_bytes > self.stream.settings.join_unread_bytes
+        settings, unread = self.stream.settings, self.unread_bytes
+        is_behind = self._num_wakes > 1 and unread > settings.join_unread_bytes
         self._num_wakes = 0
         entries = self.stream.entries_after(self.position)
         self.position, self.read_bytes = self.stream.seq, self.stream.num_bytes
         self.stream.note_take()
-        return _joined(entries) if is_behind else [(entry.seq, entry.event) for entry in entries]
+        events = _joined(entries) if is_behind else [(entry.seq, entry.event) for entry in entries]
+        # Joined text loses nothing, previews are lost: one or two are no backlog yet.
+        return _thinned(events) if is_behind and unread > settings.low_unread_bytes else events
 
     def check_stall(self) -> None:
         """Start the clock when too far behind, stop it when caught up; drop if events were lost."""
@@ -113,7 +116,7 @@ def _joined(entries: "list[Entry]") -> list[tuple[int, StreamEvent]]:
         else:
             deltas = [entry.event for entry in run if isinstance(entry.event, TextDelta)]
             result.append((run[-1].seq, join(deltas)))
-    return _thinned(result)
+    return result
 
 
 def _thinned(events: list[tuple[int, StreamEvent]]) -> list[tuple[int, StreamEvent]]:

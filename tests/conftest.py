@@ -12,6 +12,21 @@ STEADY_STEPS_PER_S = 50
 # No test takes half of it: what takes longer waits for something that never comes.
 TEST_TIMEOUT_S = 300
 
+IMAGE_SETTINGS = """
+[limits]
+max_images = 3
+max_image_side = 256
+
+[models.echo]
+engine = "echo"
+path = "echo"
+
+[models.sd]
+engine = "diffusion"
+path = "{folder}"
+image_steps = 4
+"""
+
 
 @pytest.fixture(autouse=True)
 def deadline() -> Iterator[None]:
@@ -49,6 +64,21 @@ def pipeline_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servi
 
     folder = tmp_path_factory.mktemp("pipeline_service")
     with ServiceProcess(folder, "--config", str(write_settings(folder))) as service:
+        yield service
+        service.wait_ready()
+        service.check_serves()
+        assert service.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def image_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """A tiny Stable Diffusion with random weights, `sd`, and an echo model. At its end as `echo_service`."""
+    from tests.image_models import save_sd
+
+    folder = tmp_path_factory.mktemp("image_service")
+    path = folder / "sluice.toml"
+    path.write_text(IMAGE_SETTINGS.format(folder=save_sd(folder / "sd")))
+    with ServiceProcess(folder, "--config", str(path)) as service:
         yield service
         service.wait_ready()
         service.check_serves()

@@ -205,7 +205,9 @@ def test_previews_are_spread_evenly(count: int, steps: int, places: list[int]) -
 
 def image_stream() -> Stream:
     job = Job(id=JOB_ID, key="anyone", route="/r", model="sd", work=WORK, request_id="req")
-    stream = Stream(job, native(), FakeControls(), stream_settings(join_unread_bytes=2_000))
+    stream = Stream(
+        job, native(), FakeControls(), stream_settings(join_unread_bytes=2_000, low_unread_bytes=4_000)
+    )
     stream.push(accepted())
     return stream
 
@@ -231,6 +233,17 @@ async def test_who_is_behind_loses_all_previews_but_the_newest() -> None:
     assert list(previews) == list(range(1, 9))
     assert [step for step, pictures in previews.items() if pictures] == [7]
     assert [event.images for _, event in events if isinstance(event, Images)] == [[PNG]]
+    stream.detach(reader)
+
+
+async def test_a_few_previews_are_no_backlog() -> None:
+    stream = image_stream()
+    reader = stream.attach(0)
+    for step in (1, 2):
+        stream.push(ImageStep(JOB_ID, step, 9, [b"x" * 1_000]))
+        stream.wake()
+    assert stream.settings.join_unread_bytes < reader.unread_bytes < stream.settings.low_unread_bytes
+    assert all(event.previews for _, event in reader.take() if isinstance(event, ImageStep))
     stream.detach(reader)
 
 

@@ -4,6 +4,7 @@ import io
 import json
 from base64 import b64decode
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from tests import sse
+from tests.contract.raw import connect
 from tests.contract.stages import NDJSON, PLAIN, RESUMABLE, post, refused, run
 from tests.service_process import ServiceProcess
 
@@ -20,6 +22,8 @@ LONG = FOX | {"steps": 150, "preview_every": 1}
 USAGE = {"prompt_tokens", "completion_tokens", "total_tokens", "steps"}
 MOST = "(limits.max_steps)"
 HUGE = 10**9
+# What the kernel may hold for a client that does not read.
+RECEIVE_BYTES = 4_096
 
 
 @pytest.fixture(scope="module")
@@ -284,6 +288,23 @@ def test_deadlines(service: ServiceProcess) -> None:
     assert (last["status"], last["finish_reason"]) == ("deadline", "deadline")
     error = refused(post(service, OPENAI, soon, prompt="x", steps=150), 504)
     assert error["code"] == "deadline"
+
+
+def test_a_slow_reader_loses_previews_and_nothing_else(service: ServiceProcess) -> None:
+    """The job is paused for him; when he reads on, it goes on."""
+    steps = 16
+    wishes = FOX | {"steps": steps, "preview_every": 1, "image_format": "png", "width": 256, "height": 256}
+    body = json.dumps(wishes).encode()
+    head = f"POST {PATH} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with closing(connect(service.url, RECEIVE_BYTES)) as client:
+        client.sendall(head.encode() + body)
+        service.wait_for_metrics(lambda metrics: metrics["paused_streams"] == 1)
+        answer = b"".join(iter(lambda: client.recv(1 << 16), b""))
+    objects = sse.objects(answer.partition(b"\r\n\r\n")[2])
+    assert [each["step"] for each in objects] == [*range(steps + 1), steps]
+    assert picture(objects[-1]["image"]).size == (256, 256)
+    assert 0 < sum(bool(each["image"]) for each in objects[:-1]) < steps - 1
+    service.wait_idle()
 
 
 def test_images_and_their_steps_are_counted(service: ServiceProcess) -> None:

@@ -11,9 +11,9 @@ import sys
 import time
 from typing import Any
 
-from terminal import Complaint, Talk, explain, parser, run
+from terminal import Complaint, Talk, bar, explain, parser, run
 
-BAR_CHARS, MAX_CHARS = 24, 100
+MAX_CHARS = 100
 
 
 class Screen:
@@ -33,8 +33,7 @@ class Screen:
 
     def progress(self, share: float, text: str) -> None:
         """A bar that grows in its place; elsewhere than on a terminal, a line for each."""
-        filled = round(share * BAR_CHARS)
-        line = f"           [{'#' * filled}{'.' * (BAR_CHARS - filled)}] {share:4.0%}  {text}"[:MAX_CHARS]
+        line = f"           {bar(share)}  {text}"[:MAX_CHARS]
         if self._is_terminal:
             print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
             self._has_open_line = True

@@ -15,15 +15,19 @@ from typing import Any
 
 try:
     import aiohttp
+    import PIL  # noqa: F401 - for those who show pictures
 except ModuleNotFoundError:
     # Called with the system's Python: go on with the one that scripts/serve installed into.
     PYTHON = Path(__file__).resolve().parent.parent / ".venv" / "bin" / "python"
     if not PYTHON.exists() or Path(sys.prefix) == PYTHON.parent.parent:
-        sys.exit("aiohttp is missing; run scripts/serve or scripts/environment once")
+        sys.exit("aiohttp or Pillow is missing; run scripts/serve or scripts/environment once")
     os.execv(PYTHON, [str(PYTHON), *sys.argv])
 
 # After it the connection just closes, which ends the job too.
 CANCEL_TIMEOUT_S = 5
+# Of a line that has a picture in it.
+MAX_LINE_BYTES = 64 << 20
+BAR_CHARS = 24
 
 
 class Complaint(Exception):
@@ -38,9 +42,14 @@ class Talk:
         self.stream_id = ""
 
     @asynccontextmanager
-    async def post(self, path: str, body: dict[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def post(
+        self, path: str, body: dict[str, Any], accept: str = "*/*"
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A streamed answer. Raises Complaint when the service refuses."""
-        async with self._session.post(path, json=body) as response:
+        headers = {"Accept": accept}
+        async with self._session.post(
+            path, json=body, headers=headers, read_bufsize=MAX_LINE_BYTES
+        ) as response:
             if response.status != 200:
                 raise Complaint(_refusal(response.status, await response.text()))
             self.stream_id = response.headers.get("X-Stream-Id", "")
@@ -110,6 +119,12 @@ def _refusal(status: int, text: str) -> str:
         return f"{status}: {explain(json.loads(text)['error'])}"
     except (ValueError, KeyError, TypeError):
         return f"{status}: {text[:200]}"
+
+
+def bar(share: float) -> str:
+    """How much is done, 0 to 1."""
+    filled = round(share * BAR_CHARS)
+    return f"[{'#' * filled}{'.' * (BAR_CHARS - filled)}] {share:4.0%}"
 
 
 def explain(error: dict[str, Any]) -> str:

@@ -43,6 +43,8 @@ def build_autoencoder(seed: int) -> Model:
         latent_channels=CHANNELS,
         norm_num_groups=8,
         mid_block_add_attention=False,
+        # `standardise` sees to it that latents have a deviation of 1.
+        scaling_factor=1.0,
     )
 
 

@@ -69,6 +69,8 @@ def build_scheduler() -> Model:
         prediction_type="v_prediction",
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
+        # Without meaning for this spacing; StableDiffusionPipeline wants it so.
+        steps_offset=1,
     )
 
 

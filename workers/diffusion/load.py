@@ -42,9 +42,10 @@ def load(settings: ModelSettings) -> LoadedPipeline:
     source = source_of(settings.path, IMAGE, index="model_index.json")
     device = device_of(settings.device)
     dtype = dtype_of(settings.dtype, device)
+    options = options_of(settings)
+    kind: Any = DiffusionPipeline
     try:
-        kind: Any = DiffusionPipeline
-        pipeline: Pipeline = kind.from_pretrained(source, dtype=dtype, **options_of(settings))
+        pipeline: Pipeline = kind.from_pretrained(source, dtype=dtype, **_absent(source, options), **options)
         pipeline.to(device)
     except Exception as error:
         raise LoadError(f'model "{settings.path}" cannot be loaded: {one_line(error)}') from error
@@ -52,6 +53,13 @@ def load(settings: ModelSettings) -> LoadedPipeline:
     painter = _painter(pipeline, settings.path)
     previews = Previews(painter, getattr(pipeline, "vae", None), settings)
     return LoadedPipeline(painter, previews, _describe(pipeline, painter, dtype, device))
+
+
+def _absent(source: str, options: dict[str, Any]) -> dict[str, None]:
+    """Parts that the folder says it has not, as SD3 without its T5: some classes want to be told so."""
+    kind: Any = DiffusionPipeline
+    index = kind.load_config(source, revision=options["revision"])
+    return {name: None for name, part in index.items() if isinstance(part, list) and part[:2] == [None, None]}
 
 
 def _painter(pipeline: Pipeline, path: str) -> Painter[Any]:

@@ -34,7 +34,7 @@ MODELS: dict[str, Save] = {
     "sd2": partial(image_models.save_sd, prediction_type="v_prediction", scheduler="ddim"),
     "sdxl": image_models.save_sdxl,
     "sd3": image_models.save_sd3,
-    "sd3-t5": partial(image_models.save_sd3, with_t5=True),
+    "sd3-without-t5": partial(image_models.save_sd3, with_t5=False),
     "flux": image_models.save_flux,
     "flux-guided": partial(image_models.save_flux, guidance_embeds=True),
     "other": image_models.save_other,

@@ -19,6 +19,8 @@ from workers.embedded.training.descent import Model
 from workers.embedded.training.flags import read_flags
 from workers.embedded.training.scenes import autoencoder, decoder, denoiser, reader
 from workers.embedded.training.scenes.captions import caption, said
+from workers.embedded.training.scenes.card import write_card
+from workers.embedded.training.scenes.evaluate import evaluate
 from workers.embedded.training.scenes.gallery import encode, open_gallery, standardise
 from workers.embedded.training.scenes.heldout import training_scene
 from workers.embedded.training.scenes.tokens import train_tokenizer
@@ -107,4 +109,5 @@ def main(argv: Sequence[str]) -> int:
     if not arguments.evaluate_only:
         plan = denoiser.Plan(steps=arguments.steps)
         export(run_training(arguments.work, plan), arguments.work, arguments.out)
+    write_card(arguments.out, evaluate(arguments.out, _say))
     return 0

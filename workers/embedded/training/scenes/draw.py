@@ -5,7 +5,7 @@ from random import Random
 
 from PIL import Image, ImageDraw
 
-from workers.embedded.training.scenes.palette import BACKGROUNDS, COLOURS, GRASS, NIGHT, RGB, SKY
+from workers.embedded.training.scenes.palette import BACKGROUNDS, COLOURS, GRASS, NIGHT, NIGHT_GRASS, RGB, SKY
 from workers.embedded.training.scenes.scene import ARRAYS, PLACES, SIDE, SIZES, Item, Scene, with_open_places
 
 _SCALE = 4
@@ -90,7 +90,7 @@ _OUTLINES: dict[str, list[Point]] = {
 
 def _draw_landscape(pen: ImageDraw.ImageDraw, scene: Scene, dice: Random) -> None:
     horizon = (_HORIZON + dice.uniform(-0.03, 0.03)) * _FULL
-    grass = GRASS if scene.background == "day" else (26, 74, 44)
+    grass = GRASS if scene.background == "day" else NIGHT_GRASS
     pen.rectangle((0, horizon, _FULL, _FULL), fill=grass)
     if scene.background == "night":
         _draw_stars(pen, dice)

@@ -22,7 +22,10 @@ _TEMPLATE = 48
 
 @dataclass(frozen=True)
 class Found:
-    """One connected object. `centre` is in shares of the side, `colours` are shares of its pixels."""
+    """One connected object.
+
+    `centre` is the middle of its box, in shares of the side; `colours` are shares of its pixels.
+    """
 
     shape: str
     colours: dict[str, float]
@@ -51,21 +54,21 @@ def objects(image: Image.Image) -> list[Found]:
     """All objects on a plain background, the largest first."""
     pixels = np.asarray(image).astype(float)
     mask = np.sqrt(((pixels - np.array(background_of(image))) ** 2).sum(-1)) > _DISTANCE
-    return [_describe(part, pixels) for part in _parts(mask)]
+    return [_describe(part, pixels) for part in parts(mask)]
 
 
-def _parts(mask: Mask) -> list[Mask]:
+def parts(mask: Mask) -> list[Mask]:
     """Connected areas of a mask, those of a few pixels left out."""
     canvas = Image.fromarray(mask.astype(np.uint8)).copy()
-    parts = []
+    found = []
     while (left := np.argwhere(np.asarray(canvas) == 1)).size:
         y, x = left[0]
         ImageDraw.floodfill(canvas, (int(x), int(y)), 2)
         part = np.asarray(canvas) == 2
         ImageDraw.floodfill(canvas, (int(x), int(y)), 0)
         if part.sum() >= _MIN_PIXELS:
-            parts.append(part)
-    return sorted(parts, key=lambda part: -part.sum())
+            found.append(part)
+    return sorted(found, key=lambda part: -part.sum())
 
 
 def _describe(part: Mask, pixels: np.ndarray) -> Found:
@@ -74,9 +77,13 @@ def _describe(part: Mask, pixels: np.ndarray) -> Found:
     return Found(
         shape_of(part),
         _colours(pixels[_inner(part)]),
-        (float(columns.mean() / width), float(rows.mean() / height)),
+        (_middle(columns) / width, _middle(rows) / height),
         int(max(np.ptp(rows), np.ptp(columns)) + 1),
     )
+
+
+def _middle(places: np.ndarray) -> float:
+    return float(places.min() + places.max() + 1) / 2
 
 
 def _inner(part: Mask) -> Mask:
@@ -87,8 +94,17 @@ def _inner(part: Mask) -> Mask:
 
 
 def _colours(pixels: np.ndarray) -> dict[str, float]:
-    names = [nearest(tuple(pixel), COLOURS) for pixel in pixels]
-    return {name: names.count(name) / len(names) for name in set(names)}
+    names, counts = np.unique(colour_names(pixels, COLOURS), return_counts=True)
+    return {str(name): float(count) / len(pixels) for name, count in zip(names, counts, strict=True)}
+
+
+def colour_names(pixels: np.ndarray, names: dict[str, RGB]) -> np.ndarray:
+    """The name of the closest colour to each pixel of [N, 3]: `nearest` for many, [N] str."""
+    seen, known = pixels[:, None].astype(float), np.array(list(names.values()), dtype=float)[None]
+    mean, apart = (seen[..., 0] + known[..., 0]) / 2, (seen - known) ** 2
+    distance = (2 + mean / 256) * apart[..., 0] + 4 * apart[..., 1] + (2 + (255 - mean) / 256) * apart[..., 2]
+    found: np.ndarray = np.array(list(names))[distance.argmin(1)]
+    return found
 
 
 def shape_of(part: Mask) -> str:

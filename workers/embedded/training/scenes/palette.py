@@ -33,7 +33,8 @@ UNSEEN = {
     ("white", "cream"),
     ("black", "dark blue"),
 }
-SKY, NIGHT, GRASS = (150, 204, 250), BACKGROUNDS["dark blue"], (104, 184, 80)
+SKY, NIGHT = (150, 204, 250), BACKGROUNDS["dark blue"]
+GRASS, NIGHT_GRASS = (104, 184, 80), (26, 74, 44)
 
 
 def stands_out(colour: str, background: str) -> bool:

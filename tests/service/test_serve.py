@@ -8,12 +8,13 @@ import pytest
 from service.params.read import parse_json
 from service.routes import ROUTES
 from service.serve import banner, examples_of
-from workers.messages import Limits, StageSpec, TaskSpec
+from workers.messages import ImageLimits, Limits, StageSpec, TaskSpec
 
 STAGES = [StageSpec("sentiment", "sentiment", ["text"], ["sentiment"], "bert")]
 KINDS = {
     "text": Limits(10, 1, 10, True, "a language model"),
     "stages": Limits(0, 1, 0, False, "stages sentiment", stages=STAGES),
+    "images": Limits(0, 1, 0, False, "pictures", image=ImageLimits(64, 64, 8, 20, 7.5, ["linear"])),
     "tasks": Limits(0, 1, 0, False, "tasks count", tasks=[TaskSpec("count", "Counts.", b"{}")]),
 }
 
@@ -47,5 +48,12 @@ def test_the_banner() -> None:
     assert "ready on http://127.0.0.1:1\n" in text
     assert "model 'broken': not loaded" in text
     paths = re.findall(r"^  curl -N http://127\.0\.0\.1:1(\S+)", text, re.MULTILINE)
-    assert paths == ["/generate_stream", "/pipeline_stream", "/process-stream", "/tasks", "/buffered_stream"]
+    assert paths == [
+        "/generate_stream",
+        "/pipeline_stream",
+        "/process-stream",
+        "/generate_image_stream",
+        "/tasks",
+        "/buffered_stream",
+    ]
     assert "buffered" not in banner(supervisor, [], "x")

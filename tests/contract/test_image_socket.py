@@ -1,5 +1,6 @@
 """`/ws/images`: the objects of `/generate_image_stream` as messages, pictures as frames where asked."""
 
+import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -144,3 +145,23 @@ async def test_its_streams_are_streams_like_others(
     listed = {each["id"]: each for each in service.http.get("/streams").json()["streams"]}
     own = listed[objects[0]["stream_id"]]
     assert (own["route"], own["model"], own["state"], own["steps"]) == ("/ws/images", "sd", "completed", 2)
+
+
+async def test_a_slow_reader_loses_previews_and_nothing_else(
+    socket: ClientWebSocketResponse, service: ServiceProcess
+) -> None:
+    steps = 24
+    wishes = WISHES | {"steps": steps, "width": 256, "height": 256, "image_format": "png", "binary": True}
+    await socket.send_json(wishes)
+    await asyncio.to_thread(service.wait_for_metrics, lambda metrics: metrics["paused_streams"] == 1)
+    objects: list[Any] = []
+    sizes: list[int] = []
+    while not (objects and objects[-1]["status"] == "complete" and sizes[-1] == objects[-1]["image_bytes"]):
+        message = await receive(socket)
+        if isinstance(message, bytes):
+            sizes.append(len(message))
+        else:
+            objects.append(message)
+    assert [each["step"] for each in objects] == [*range(steps + 1), steps]
+    assert sizes == [each["image_bytes"] for each in objects if "image_bytes" in each]
+    assert len(sizes) < steps

@@ -1,6 +1,5 @@
 """Params -> image work: which pictures, of what size, in how many steps, with which previews."""
 
-import re
 import secrets
 
 from aiohttp import web
@@ -13,7 +12,6 @@ from service.params.images import ImageGenerationParams, ImageParams
 from workers.messages import ImageLimits, ImageWork
 
 NUM_SEEDS = 1 << SEED_BITS
-SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 
 
 def image_limits(request: web.Request, model: str) -> ImageLimits:
@@ -38,7 +36,7 @@ def wish_images(request: web.Request, model: str, params: ImageParams, status: i
         image.guidance_scale if params.guidance_scale is None else params.guidance_scale,
         params.negative_prompt,
         list(range(params.preview_every, steps, params.preview_every)) if params.preview_every else [],
-        _preview(bounds, image, params.preview or request.app[SETTINGS].models[model].preview),
+        _preview(bounds, image, params.preview or image.previews[0]),
         "jpeg" if params.image_format == "jpg" else params.image_format,
     )
 
@@ -47,7 +45,7 @@ def wish_generation(request: web.Request, model: str, params: ImageGenerationPar
     """The same in OpenAI's words: a size and a quality, and a number of previews."""
     params.check()
     image, bounds = image_limits(request, model), Bounds(request, 400)
-    width, height = _sides(bounds, image, params.size or "auto")
+    width, height = _sides(bounds, image, "auto" if params.size is None else params.size)
     max_steps = request.app[SETTINGS].limits.max_steps
     native = ImageParams(
         prompt=params.prompt,
@@ -87,13 +85,10 @@ def _seeds(first: int | None, count: int) -> list[int]:
 
 
 def _sides(bounds: Bounds, image: ImageLimits, size: str) -> tuple[int, int]:
-    if size == "auto":
-        return image.width, image.height
-    match = SIZE.fullmatch(size)
-    if not match:
-        own = f"{image.width}x{image.height}"
-        bounds.refuse("size", f'{size!r} is unknown; accepted are "auto" and WIDTHxHEIGHT such as "{own}"')
-    return _side(bounds, image, "size", int(match[1])), _side(bounds, image, "size", int(match[2]))
+    own = f"{image.width}x{image.height}"
+    if size not in ("auto", own):
+        bounds.refuse("size", f'{size!r} is not what this model makes: "auto", "{own}"')
+    return image.width, image.height
 
 
 def _side(bounds: Bounds, image: ImageLimits, field: str, pixels: int) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from terminal import Complaint, Talk, bar, explain, parser, run
-from terminal_pictures import find_canvas
+from terminal_pictures import find_canvas, side_by_side
 
 ENDINGS = ("complete", "cancelled")
 
@@ -30,6 +30,7 @@ class Making:
         self._is_terminal = sys.stderr.isatty()
         self._num_steps = 0
         self._seed: int | None = None
+        self._pictures: list[bytes] = []
         self._begun_at = self._first_at = self._last_at = time.monotonic()
 
     def take(self, event: dict[str, Any]) -> None:
@@ -55,12 +56,15 @@ class Making:
 
     def _keep(self, event: dict[str, Any], picture: bytes) -> None:
         flags = self._flags
+        self._pictures.append(picture)
         if self._canvas:
             self._canvas.show(picture)
         if event["status"] == "complete":
             self._seed = event["seed"]
             self.path = flags.out or Path(f"image-{self._seed}.{flags.format}")
             _save(self.path, picture)
+            if flags.strip:
+                _save(flags.strip, side_by_side(self._pictures))
         elif flags.previews:
             _save(flags.previews / f"step-{event['step']:04}.{flags.format}", picture)
 
@@ -111,6 +115,7 @@ def read_flags() -> argparse.Namespace:
     flags.add_argument("--format", choices=("jpeg", "png", "webp"), default="png", help="(%(default)s)")
     flags.add_argument("--out", type=Path, metavar="FILE", help="where to (image-SEED.FORMAT)")
     flags.add_argument("--previews", type=Path, metavar="FOLDER", help="keep the previews there")
+    flags.add_argument("--strip", type=Path, metavar="FILE", help="all previews and the image in one PNG")
     return flags.parse_args()
 
 

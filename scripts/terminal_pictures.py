@@ -94,6 +94,18 @@ def draw_blocks(picture: bytes, cells: Cells) -> str:
     return "\033[0m\r\n".join(lines) + "\033[0m"
 
 
+def side_by_side(pictures: list[bytes]) -> bytes:
+    """One PNG of all pictures in a row, each as large as the last."""
+    images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
+    width, height = images[-1].size
+    strip = Image.new("RGB", (width * len(images), height))
+    for place, image in enumerate(images):
+        strip.paste(image.resize((width, height)), (place * width, 0))
+    file = io.BytesIO()
+    strip.save(file, "PNG")
+    return file.getvalue()
+
+
 def _fit(picture: bytes) -> Cells:
     """As large as the terminal allows, in the picture's own proportions."""
     terminal = shutil.get_terminal_size()

@@ -54,11 +54,14 @@ def shown(service: ServiceProcess, *arguments: str, **terminal: str) -> str:
 
 def test_saves_the_image_and_its_previews(service: ServiceProcess, tmp_path: Path) -> None:
     flags = ("--steps", "5", "--seed", "7", "--size", "64x32", "--format", "webp")
-    with start(service, *flags, "--previews", str(tmp_path / "previews"), cwd=tmp_path) as process:
+    flags += ("--previews", str(tmp_path / "previews"), "--strip", str(tmp_path / "strip.png"))
+    with start(service, *flags, cwd=tmp_path) as process:
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "image-7.webp\n")
     with Image.open(tmp_path / "image-7.webp") as image:
         assert (image.format, image.size) == ("WEBP", (64, 32))
+    with Image.open(tmp_path / "strip.png") as strip:
+        assert (strip.format, strip.size) == ("PNG", (3 * 64, 32))
     previews = sorted(path.name for path in (tmp_path / "previews").iterdir())
     assert previews == ["step-0002.webp", "step-0004.webp"]
     assert re.findall(r"step (\d) of 5", err) == ["1", "2", "3", "4", "5"]

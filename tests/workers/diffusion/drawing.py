@@ -28,7 +28,8 @@ def settings_for(folder: Path, **changes: Any) -> ModelSettings:
     layers = Layers()
     layers.lay_file(DEFAULT_FILE)
     usual = layers.build().model_defaults
-    return structs.replace(usual, engine="diffusion", path=str(folder), device="cpu", **changes)
+    fields = {"engine": "diffusion", "path": str(folder), "device": "cpu"} | changes
+    return structs.replace(usual, **fields)
 
 
 def make_engine(folder: Path, **changes: Any) -> DiffusionEngine:

@@ -163,7 +163,7 @@ BAD_NATIVE: list[tuple[dict[str, Any], str, str]] = [
     ({"image_format": ""}, "image_format", "jpeg|jpg|png|webp"),
 ]
 BAD_OPENAI: list[tuple[dict[str, Any], str, str]] = [
-    ({"size": "72x64"}, "size", "'72x64' is not what this model makes: \"auto\", \"64x64\""),
+    ({"size": "72x64"}, "size", '\'72x64\' is not what this model makes: "auto", "64x64"'),
     ({"size": "64"}, "size", '"auto", "64x64"'),
     ({"size": ""}, "size", '"auto", "64x64"'),
     ({"partial_images": 4}, "partial_images", "<= 3"),

@@ -49,7 +49,6 @@ class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_image_prompt_chars: Positive
     max_images: Annotated[int, Meta(ge=1, le=64)]
     max_steps: Annotated[int, Meta(ge=1, le=1_000)]
-    max_image_side: Annotated[int, Meta(ge=8, le=8_192)]
     default_max_tokens: Positive
     max_timeout_s: Seconds
 
@@ -130,6 +129,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     stages: dict[Name, StageSettings]
     image_steps: Annotated[int, Meta(ge=1, le=1_000)]
     guidance_scale: Annotated[float, Meta(ge=0, le=100)]
+    max_image_side: Annotated[int, Meta(ge=0, le=16_384)]
     preview: Literal["linear", "tiny", "full"]
     preview_path: str
     preview_side: Annotated[int, Meta(ge=16, le=4_096)]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Shows an image while it is made: `scripts/stream_image.py "a red fox in the snow" --seed 7`
+"""Shows an image while it is made: `scripts/stream_image.py "a house with a red roof under the sun" --seed 7`
 
 Previews appear in terminals that can show pictures. Progress goes to standard error, the path of the
 image to standard output.

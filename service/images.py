@@ -92,7 +92,8 @@ def _sides(bounds: Bounds, image: ImageLimits, size: str) -> tuple[int, int]:
 
 
 def _side(bounds: Bounds, image: ImageLimits, field: str, pixels: int) -> int:
-    bounds.check(field, pixels, "max_image_side", "pixels")
+    if pixels > image.max_side:
+        bounds.refuse(field, f"{pixels} pixels > {image.max_side} (limit of this model)")
     if pixels % image.size_multiple:
         bounds.refuse(field, f"{pixels} is no multiple of {image.size_multiple} (limit of this model)")
     return pixels

@@ -119,7 +119,7 @@ def examples_of(limits: Limits) -> list[str]:
         text = '{"text": "I love this. Anna Schmidt lives in Berlin."}'
         return [_posted("/pipeline_stream", text), _posted("/process-stream", text)]
     if limits.image:
-        return [_posted("/generate_image_stream", '{"prompt": "a red fox in the snow"}')]
+        return [_posted("/generate_image_stream", '{"prompt": "a house with a red roof under the sun"}')]
     return [_posted("/generate_stream", '{"prompt": "Tell me a story about a fox and a lantern."}')]
 
 

@@ -15,7 +15,6 @@ TEST_TIMEOUT_S = 300
 IMAGE_SETTINGS = """
 [limits]
 max_images = 3
-max_image_side = 256
 
 [models.echo]
 engine = "echo"
@@ -25,6 +24,7 @@ path = "echo"
 engine = "diffusion"
 path = "{folder}"
 image_steps = 4
+max_image_side = 256
 """
 
 

@@ -388,11 +388,15 @@ class StageSpec(Message, frozen=True, gc=False):
 
 
 class ImageLimits(Message, frozen=True, gc=False):
-    """An image model's own size and steps, and what it can do; sides are multiples of `size_multiple`."""
+    """An image model's own size and steps, and what it can do.
+
+    Sides are multiples of `size_multiple`, up to `max_side`.
+    """
 
     width: int
     height: int
     size_multiple: int
+    max_side: int
     num_inference_steps: int
     guidance_scale: float
     previews: list[str]

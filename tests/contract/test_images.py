@@ -153,7 +153,7 @@ BAD_NATIVE: list[tuple[dict[str, Any], str, str]] = [
     ({"width": 63}, "width", "63 is no multiple of "),
     ({"height": 1}, "height", "1 is no multiple of "),
     ({"height": 0}, "height", ">= 1"),
-    ({"width": 258}, "width", "258 pixels > 256 (limits.max_image_side)"),
+    ({"width": 264}, "width", "264 pixels > 256 (limit of this model)"),
     ({"width": HUGE}, "width", f"{HUGE} pixels > 256"),
     ({"preview_every": -1}, "preview_every", ">= 0"),
     ({"preview_every": 151}, "preview_every", f"151 > 150 {MOST}"),

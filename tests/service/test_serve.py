@@ -14,7 +14,7 @@ STAGES = [StageSpec("sentiment", "sentiment", ["text"], ["sentiment"], "bert")]
 KINDS = {
     "text": Limits(10, 1, 10, True, "a language model"),
     "stages": Limits(0, 1, 0, False, "stages sentiment", stages=STAGES),
-    "images": Limits(0, 1, 0, False, "pictures", image=ImageLimits(64, 64, 8, 20, 7.5, ["linear"])),
+    "images": Limits(0, 1, 0, False, "pictures", image=ImageLimits(64, 64, 8, 128, 20, 7.5, ["linear"])),
     "tasks": Limits(0, 1, 0, False, "tasks count", tasks=[TaskSpec("count", "Counts.", b"{}")]),
 }
 

@@ -53,6 +53,7 @@ class DiffusionEngine(Engine[ImageWork]):
             width,
             height,
             painter.size_multiple,
+            settings.max_image_side or 2 * max(painter.size),
             settings.image_steps,
             settings.guidance_scale,
             self._previews.kinds,

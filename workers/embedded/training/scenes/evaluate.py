@@ -18,7 +18,7 @@ from workers.embedded.training.scenes.draw import draw
 from workers.embedded.training.scenes.exam import Question, questions
 from workers.embedded.training.scenes.verdict import PARTS, verdict
 
-GUIDANCE, STEPS = 4.0, 20
+GUIDANCE, STEPS = 3.0, 20
 _AT_ONCE, _SAMPLES = 20, 8
 # What the card promises of one object in new scenes.
 BARS = {"colour": 0.95, "shape": 0.90}

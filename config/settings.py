@@ -115,6 +115,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     engine: Literal["llm", "echo", "tasks", "pipeline", "diffusion"]
     path: Annotated[str, Meta(min_length=1)]
     num_workers: Annotated[int, Meta(ge=1, le=256)]
+    nice: Annotated[int, Meta(ge=0, le=19)]
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
     revision: str

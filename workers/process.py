@@ -65,6 +65,7 @@ def _settle(spec: WorkerSpec) -> None:
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(spec.num_threads)
     keep_freed_memory()
+    os.nice(spec.model.nice)
     # The service answers the terminal's and systemd's signals; a worker leaves when it is told to.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

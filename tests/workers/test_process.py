@@ -60,6 +60,16 @@ def worker() -> Iterator[Worker]:
     worker.close()
 
 
+def test_yields_the_processor_as_its_model_says() -> None:
+    worker = Worker("--set", "model_defaults.nice=7")
+    try:
+        worker.read_until(Ready)
+        usual = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, worker.process.pid or 0) == min(19, usual + 7)
+    finally:
+        worker.close()
+
+
 def test_ready_work_stop(worker: Worker) -> None:
     ready = worker.read_until(Ready)
     assert isinstance(ready, Ready) and ready.limits.description == "echo"

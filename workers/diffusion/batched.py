@@ -28,6 +28,8 @@ class BatchedPainter(Painter[Picture]):
     sets_begin = False
     # Sides that the family's pipeline takes, whatever its autoencoder's factor is.
     min_multiple = 1
+    # What the denoiser calls its latents.
+    input_name = "hidden_states"
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
@@ -107,11 +109,17 @@ class BatchedPainter(Painter[Picture]):
         ):
             picture.take(part)
 
-    @abstractmethod
     def predict(
-        self, latents: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions, one: Picture
+        self,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        conditions: dict[str, Any],
+        one: Picture,  # noqa: ARG002
     ) -> torch.Tensor:
         """The denoiser's answer to a batch; all its pictures are of the size of `one`."""
+        named = {self.input_name: latents, "timestep": timesteps}
+        prediction: torch.Tensor = self.denoiser(**named, **conditions, return_dict=False)[0]
+        return prediction
 
     def latents(self, picture: Picture) -> torch.Tensor | None:
         return picture.latents if picture.is_denoised else picture.scaled_latents()

@@ -64,18 +64,6 @@ class Sd3Painter(FlowPainter):
             positive, pooled = torch.cat([negative, positive]), torch.cat([negative_pooled, pooled])
         return {"encoder_hidden_states": positive, "pooled_projections": pooled}
 
-    def predict(
-        self,
-        latents: torch.Tensor,
-        timesteps: torch.Tensor,
-        conditions: Conditions,
-        one: Picture,  # noqa: ARG002
-    ) -> torch.Tensor:
-        prediction: torch.Tensor = self.denoiser(
-            hidden_states=latents, timestep=timesteps, **conditions, return_dict=False
-        )[0]
-        return prediction
-
 
 class FluxPainter(FlowPainter):
     """As `FluxPipeline` does it: patches of 2x2 latents in a row, the guidance scale an input."""
@@ -120,19 +108,17 @@ class FluxPainter(FlowPainter):
         return conditions
 
     def predict(
-        self, latents: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions, one: Picture
+        self, latents: torch.Tensor, timesteps: torch.Tensor, conditions: dict[str, Any], one: Picture
     ) -> torch.Tensor:
         side = self.factor * self.patch
         rows, columns = one.height // side, one.width // side
-        prediction: torch.Tensor = self.denoiser(
-            hidden_states=latents,
-            timestep=timesteps.to(latents.dtype) / 1000,
-            txt_ids=torch.zeros(conditions["encoder_hidden_states"].shape[1], 3).to(self.device, self.dtype),
-            img_ids=self.pipeline._prepare_latent_image_ids(1, rows, columns, self.device, self.dtype),
-            **({"guidance": None} | conditions),
-            return_dict=False,
-        )[0]
-        return prediction
+        text = conditions["encoder_hidden_states"]
+        places = {
+            "txt_ids": torch.zeros(text.shape[1], 3, device=self.device, dtype=self.dtype),
+            "img_ids": self.pipeline._prepare_latent_image_ids(1, rows, columns, self.device, self.dtype),
+        }
+        share = timesteps.to(latents.dtype) / 1000
+        return super().predict(latents, share, {"guidance": None} | conditions | places, one)
 
     def latents(self, picture: Picture) -> torch.Tensor | None:
         unpacked: torch.Tensor = self.pipeline._unpack_latents(

@@ -14,6 +14,7 @@ class StablePainter(BatchedPainter):
     """As `StableDiffusionPipeline` does it."""
 
     min_multiple = 8
+    input_name = "sample"
 
     @property
     def denoiser(self) -> Any:
@@ -42,16 +43,6 @@ class StablePainter(BatchedPainter):
         width = self.denoiser.config.time_cond_proj_dim
         embedded = self.pipeline.get_guidance_scale_embedding(scale, embedding_dim=width)
         return {"timestep_cond": embedded.to(self.device, self.dtype)}
-
-    def predict(
-        self,
-        latents: torch.Tensor,
-        timesteps: torch.Tensor,
-        conditions: Conditions,
-        one: Picture,  # noqa: ARG002
-    ) -> torch.Tensor:
-        prediction: torch.Tensor = self.denoiser(latents, timesteps, **conditions, return_dict=False)[0]
-        return prediction
 
     def to_image(self, decoded: torch.Tensor) -> Image:
         """Where the model has a safety checker, what that finds is black."""
@@ -93,10 +84,10 @@ class XlPainter(StablePainter):
         return ids.expand(num_rows, -1)
 
     def predict(
-        self, latents: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions, one: Picture
+        self, latents: torch.Tensor, timesteps: torch.Tensor, conditions: dict[str, Any], one: Picture
     ) -> torch.Tensor:
         added = {name: conditions[name] for name in ("text_embeds", "time_ids")}
-        others: dict[str, Any] = {name: conditions[name] for name in conditions if name not in added}
+        others = {name: conditions[name] for name in conditions if name not in added}
         return super().predict(latents, timesteps, others | {"added_cond_kwargs": added}, one)
 
     def decode(self, latents: torch.Tensor) -> Image:

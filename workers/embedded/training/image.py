@@ -29,6 +29,9 @@ from workers.embedded.training.schedule import Done
 _TOKENIZER_SEED, _TOKENIZER_TEXTS = 20_500_000, 30_000
 _STANDARD_PICTURES = 2000
 
+# Minutes on a GPU, where there is one.
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
 _say = partial(print, flush=True)
 
 
@@ -45,7 +48,7 @@ def make_tokenizer(work: Path) -> CLIPTokenizer:
 
 def make_autoencoder(work: Path) -> tuple[Model, Done]:
     """The trained autoencoder, its latents standardised; goes on from its checkpoint."""
-    model = autoencoder.build_autoencoder(31)
+    model = autoencoder.build_autoencoder(31).to(DEVICE)
     done = autoencoder.train(model, autoencoder.Plan(), work / "autoencoder.pt", _say)
     model.eval()
     standardise(model, encode(model, 0, _STANDARD_PICTURES))
@@ -54,7 +57,7 @@ def make_autoencoder(work: Path) -> tuple[Model, Done]:
 
 def make_reader(work: Path, tokenizer: CLIPTokenizer) -> tuple[Model, Done]:
     """The trained text encoder; goes on from its checkpoint."""
-    questions = reader.Questions(reader.build_encoder(tokenizer, 32))
+    questions = reader.Questions(reader.build_encoder(tokenizer, 32)).to(DEVICE)
     done = reader.train(questions, tokenizer, reader.Plan(), work / "reader.pt", _say)
     return questions.encoder.eval(), done
 
@@ -66,7 +69,7 @@ def run_training(work: Path, plan: denoiser.Plan) -> StableDiffusionPipeline:
     vae, seen = make_autoencoder(work)
     text_encoder, read = make_reader(work, tokenizer)
     gallery = open_gallery(vae, plan.pictures, work / "latents.pt")
-    unet = denoiser.build_denoiser(33)
+    unet = denoiser.build_denoiser(33).to(DEVICE)
     lessons = denoiser.Lessons(gallery, text_encoder, tokenizer, plan)
     done = denoiser.train(unet, lessons, plan, work / "denoiser.pt", _say)
     sharpened = decoder.train(vae, decoder.Plan(), work / "decoder.pt", _say)
@@ -97,7 +100,7 @@ def assemble(
 
 def export(pipeline: StableDiffusionPipeline, work: Path, out: Path) -> None:
     """Weights in float16 and the record of the run, as diffusers loads them."""
-    pipeline.to(dtype=torch.float16).save_pretrained(out)  # type: ignore[attr-defined]
+    pipeline.to("cpu", torch.float16).save_pretrained(out)  # type: ignore[attr-defined]
     (out / "training.json").write_bytes((work / "training.json").read_bytes())
 
 

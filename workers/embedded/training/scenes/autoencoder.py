@@ -73,7 +73,7 @@ def train(model: Model, plan: Plan, checkpoint: Path, log: Callable[[str], None]
 
     def loss_at(step: int) -> tuple[torch.Tensor, int]:
         torch.manual_seed(plan.seed + step)
-        pixels = _pixels(plan, step)
+        pixels = _pixels(plan, step).to(model.device)
         return _loss(model, pixels, plan.divergence), len(pixels)
 
     return descent.train(model, adam(groups, plan, (0.9, 0.99)), plan, loss_at, checkpoint, log)

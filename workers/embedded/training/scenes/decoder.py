@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 import torch
+from PIL import Image
 from torch import nn
 
 from workers.embedded.training import descent
@@ -17,6 +18,7 @@ from workers.embedded.training.descent import Model, adam
 from workers.embedded.training.scenes.draw import draw
 from workers.embedded.training.scenes.heldout import training_scene
 from workers.embedded.training.scenes.pixels import to_pixels
+from workers.embedded.training.scenes.scene import LANDSCAPES, Scene
 from workers.embedded.training.schedule import Done, Schedule
 
 
@@ -24,14 +26,17 @@ from workers.embedded.training.schedule import Done, Schedule
 class Plan(Schedule):
     """`noise` is the deviation of what is added to latents, whose own deviation is 1.
 
+    A share `small` of the pictures is chosen to show small objects, or several: what is large, 2400 updates
+    had right in all of 190 true drawings, but the shapes of two objects in only 40 of 60.
     The first `rough` of the steps multiply in bfloat16, twice as fast; what they cannot tell apart
     (one grade in 255, next to white) the others learn.
     """
 
-    steps: int = 2400
+    steps: int = 4500
     learning_rate: float = 1e-3
     batch: int = 16
     noise: float = 0.02
+    small: float = 0.6
     rough: float = 0.8
     seed: int = 50_000_000
 
@@ -39,6 +44,20 @@ class Plan(Schedule):
 def decoding_half(autoencoder: Model) -> Model:
     """The part that this stage trains, as a module of its own; it shares its weights with the whole."""
     return nn.ModuleDict({"post_quant_conv": autoencoder.post_quant_conv, "decoder": autoencoder.decoder})
+
+
+def _is_small(scene: Scene) -> bool:
+    return scene.background not in LANDSCAPES and (
+        len(scene.items) > 1 or any(item.size == "small" or item.count > 1 for item in scene.items)
+    )
+
+
+def _picture(dice: Random, small: float) -> Image.Image:
+    must_be_small = dice.random() < small
+    scene = training_scene(dice)
+    while must_be_small and not _is_small(scene):
+        scene = training_scene(dice)
+    return draw(scene, dice)
 
 
 def _loss(autoencoder: Model, pixels: torch.Tensor, noise: float) -> torch.Tensor:
@@ -57,8 +76,9 @@ def train(autoencoder: Model, plan: Plan, checkpoint: Path, log: Callable[[str],
     def loss_at(step: int) -> tuple[torch.Tensor, int]:
         torch.manual_seed(plan.seed + step)
         dice = Random(plan.seed + step)
-        pixels = to_pixels([draw(training_scene(dice), dice) for _ in range(plan.batch)])
-        with torch.autocast("cpu", torch.bfloat16, enabled=step < plan.rough * plan.steps):
+        pixels = to_pixels([_picture(dice, plan.small) for _ in range(plan.batch)])
+        pixels = pixels.to(autoencoder.device)
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=step < plan.rough * plan.steps):
             return _loss(autoencoder, pixels, plan.noise), plan.batch
 
     return descent.train(half, adam(groups, plan, (0.9, 0.99)), plan, loss_at, checkpoint, log)

@@ -88,9 +88,11 @@ class Lessons:
         dice = Random(self._plan.seed + step)
         drawn = [dice.randrange(len(self._gallery)) for _ in range(self._plan.batch)]
         texts = [self._text(self._gallery.scene(number), dice) for number in drawn]
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            hidden = self._reader(tokens_of(self._tokenizer, texts)).last_hidden_state
-        return self._gallery.latents(drawn), hidden.float().clone()
+        device = self._reader.device
+        token_ids = tokens_of(self._tokenizer, texts).to(device)
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+            hidden = self._reader(token_ids).last_hidden_state
+        return self._gallery.latents(drawn).to(device), hidden.float().clone()
 
     def _text(self, scene: object, dice: Random) -> str:
         if dice.random() < self._plan.unprompted:
@@ -113,8 +115,8 @@ def train(
         noise = torch.randn_like(latents)
         # One timestep from each of B equal parts: a batch sees all degrees of noise.
         parts = (torch.arange(len(latents)) + torch.rand(len(latents))) / len(latents)
-        at = (parts * len(scheduler.alphas_cumprod)).long()
-        with torch.autocast("cpu", torch.bfloat16):
+        at = (parts * len(scheduler.alphas_cumprod)).long().to(latents.device)
+        with torch.autocast(latents.device.type, torch.bfloat16):
             found = model(scheduler.add_noise(latents, noise, at), at, hidden).sample
         loss = mse_loss(found.float(), scheduler.get_velocity(latents, noise, at))
         return loss, len(latents)

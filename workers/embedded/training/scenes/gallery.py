@@ -42,7 +42,7 @@ def encode(autoencoder: Model, first: int, last: int) -> torch.Tensor:
         for number in numbers:
             dice = Random(SEED + number)
             images.append(draw(training_scene(dice), dice))
-        found.append(autoencoder.encode(to_pixels(images)).latent_dist.mode().half())
+        found.append(autoencoder.encode(to_pixels(images).to(autoencoder.device)).latent_dist.mode().half())
     return torch.cat(found)
 
 
@@ -67,5 +67,5 @@ def _moments(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def open_gallery(autoencoder: Model, size: int, path: Path) -> Gallery:
     """The gallery under `path`, made there first if it is not."""
     if not path.exists():
-        torch.save(encode(autoencoder, 0, size), path)
+        torch.save(encode(autoencoder, 0, size).cpu(), path)
     return Gallery(torch.load(path, weights_only=True))

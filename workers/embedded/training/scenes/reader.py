@@ -118,14 +118,15 @@ def tokens_of(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
 def _loss(model: Questions, tokenizer: CLIPTokenizer, plan: Plan, step: int) -> torch.Tensor:
     dice = Random(plan.seed + step)
     scenes = [said(training_scene(dice), dice) for _ in range(plan.batch)]
-    token_ids = tokens_of(tokenizer, [caption(scene, dice) for scene in scenes])
-    right = [answers_to(scene) for scene in scenes]
-    with torch.autocast("cpu", torch.bfloat16):
+    device = model.encoder.device
+    token_ids = tokens_of(tokenizer, [caption(scene, dice) for scene in scenes]).to(device)
+    answers = [answers_to(scene) for scene in scenes]
+    with torch.autocast(device.type, torch.bfloat16):
         logits = model(token_ids)
-    losses = [
-        cross_entropy(found.float().flatten(0, 1), torch.tensor([row[name] for row in right]).flatten())
-        for name, found in logits.items()
-    ]
+    losses = []
+    for name, found in logits.items():
+        right = torch.tensor([row[name] for row in answers], device=device)
+        losses.append(cross_entropy(found.float().flatten(0, 1), right.flatten()))
     return torch.stack(losses).sum()
 
 

@@ -237,6 +237,8 @@ class DiffusionEngine(Engine[ImageWork]):
                 if not job.is_over:
                     events.append(Finished(job_id, "cancelled", job.usage, []))
                 self._forget(job)
+        if self._cancelled and not self._jobs:
+            free_memory()
         self._cancelled.clear()
 
     def _forget(self, job: ImageJob) -> None:

@@ -1,6 +1,8 @@
 """What running out of memory looks like."""
 
+import ctypes
 import gc
+from contextlib import suppress
 
 import torch
 
@@ -16,7 +18,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory() -> None:
-    """Give back what a failed step has left, so that a smaller one may fit."""
+    """Give back what failed or cancelled steps have left, to the device and to the system."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    # Only glibc has it; a worker lets it keep freed memory between steps (workers/process.py).
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -26,8 +26,9 @@ from workers.embedded.training.schedule import Done, Schedule
 class Plan(Schedule):
     """`noise` is the deviation of what is added to latents, whose own deviation is 1.
 
-    A share `small` of the pictures is chosen to show small objects, or several: what is large, 2400 updates
-    had right in all of 190 true drawings, but the shapes of two objects in only 40 of 60.
+    A share `small` of the pictures is chosen to show small objects, or several. After 2400 updates on
+    scenes as they come, the judge knew one object's shape in 187 of 200 decoded drawings, but the shapes
+    of two in only 40 of 60.
     The first `rough` of the steps multiply in bfloat16, twice as fast; what they cannot tell apart
     (one grade in 255, next to white) the others learn.
     """

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.conftest import STRICT
-from tests.service_process import ServiceProcess
+from tests.service_process import ServiceProcess, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -23,4 +23,16 @@ def strict_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service
     with ServiceProcess(folder, *flags) as service:
         yield service
         service.check_serves("sk-alice")
+        assert service.stop() == 0
+
+
+@pytest.fixture(scope="package")
+def shipped_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """What `scripts/serve` starts: the default settings, the embedded models."""
+    with ServiceProcess(tmp_path_factory.mktemp("shipped")) as service:
+        yield service
+        answer = service.http.post("/generate-stream", json={"prompt": "Hello!", "max_tokens": 40})
+        assert answer.text.endswith("[Generation complete]")
+        wait_for(lambda: not any(worker["jobs"] for worker in service.metrics()["workers"]))
+        assert not service.metrics()["active_streams"]
         assert service.stop() == 0

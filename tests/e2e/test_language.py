@@ -9,22 +9,15 @@ import openai
 import pytest
 
 from tests import sse
-from tests.service_process import ServiceProcess, wait_for
+from tests.service_process import ServiceProcess
 
 STORY = "Tell me a story about a fox and a lantern."
 MODEL = "tiny"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    """What `scripts/serve` starts: the default settings, the embedded model."""
-    with ServiceProcess(tmp_path_factory.mktemp("language")) as service:
-        yield service
-        answer = service.http.post("/generate-stream", json={"prompt": "Hello!", "max_tokens": 40})
-        assert answer.text.endswith("[Generation complete]")
-        wait_for(lambda: not any(worker["jobs"] for worker in service.metrics()["workers"]))
-        assert not service.metrics()["active_streams"]
-        assert service.stop() == 0
+def service(shipped_service: ServiceProcess) -> ServiceProcess:
+    return shipped_service
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ class SqliteStore(Store):
         self._num_unsaved_bytes = 0
         # What the thread is writing: it may yet fail.
         self._writing: dict[Address, Record | None] = {}
+        self._is_failing = False
         self._saving = asyncio.Lock()
         self._has_unsaved = asyncio.Event()
         self._flushes: set[asyncio.Task[Exception | None]] = set()
@@ -140,13 +141,20 @@ class SqliteStore(Store):
             try:
                 await self._run(self._file.write, self._writing)
             except StoreUnavailable as error:
-                log.error("store not written", extra={"path": self._settings.path, "reason": error.message})
+                self._tell_failing(error)
                 for address, record in [*self._writing.items(), *self._unsaved.items()]:
                     self._change(address, record)
                 return error
             finally:
                 self._writing = {}
+            self._is_failing = False
         return None
+
+    def _tell_failing(self, error: StoreUnavailable) -> None:
+        """Once, not at every interval until the disk takes it again."""
+        if not self._is_failing:
+            log.error("store not written", extra={"path": self._settings.path, "reason": error.message})
+        self._is_failing = True
 
     async def _run(self, function: Callable[P, T], *args: P.args, **_: P.kwargs) -> T:
         """Call it in the thread. Raises StoreUnavailable."""

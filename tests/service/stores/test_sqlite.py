@@ -52,8 +52,10 @@ async def test_changes_are_gathered(open_sqlite: OpenStore, monkeypatch: pytest.
     assert entry and entry.value == b"99"
 
 
-async def test_a_disk_that_refuses(open_sqlite: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is lost, what is newer stays the newer, and who writes too much is told."""
+async def test_a_disk_that_refuses(
+    open_sqlite: OpenStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is lost, what is newer stays the newer, who writes too much is told, and operators once."""
     store = await open_sqlite(max_unsaved_bytes=3_000, flush_interval_s=3_600)
     assert isinstance(store, SqliteStore)
 
@@ -71,6 +73,7 @@ async def test_a_disk_that_refuses(open_sqlite: OpenStore, monkeypatch: pytest.M
             await store.put("chat", "alice", "c", bytes(1_000))
         entry = await store.get("chat", "alice", "a")
         assert entry and entry.value == b"new"
+    assert [record.message for record in caplog.records] == ["store not written"]
     await store.put("chat", "alice", "c", bytes(1_000))
     await store.flush()
     assert [entry.id for entry in await store.list("chat", "alice")] == ["c", "b", "a"]

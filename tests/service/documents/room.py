@@ -26,8 +26,11 @@ class Decisions:
         self._more = Random(0)
 
     def below(self, limit: int) -> int:
-        chance = self._chances.popleft() if self._chances else self._more.randrange(256)
+        chance = self._byte() if limit <= 256 else self._byte() * 256 + self._byte()
         return chance % limit
+
+    def _byte(self) -> int:
+        return self._chances.popleft() if self._chances else self._more.randrange(256)
 
 
 class Room:
@@ -46,13 +49,13 @@ class Room:
     def run(self, num_changes: int) -> None:
         """Each editor changes its copy so often; channels and people take turns by chance."""
         left = [num_changes] * NUM_EDITORS
-        eagerness = 1 + self._decisions.below(4)
+        eagerness, haste = 1 + self._decisions.below(6), 1 + self._decisions.below(8)
         while any(left) or self.is_busy:
             who = self._decisions.below(NUM_EDITORS)
-            action = self._decisions.below(eagerness + 3)
-            if action == 0:
+            action = self._decisions.below(3 * haste + eagerness)
+            if action < haste:
                 self.carry_in(who)
-            elif action <= 2:
+            elif action < 3 * haste:
                 self.carry_out(who)
             elif left[who]:
                 left[who] -= 1

@@ -112,6 +112,17 @@ def test_the_history_is_bounded_in_number_and_characters() -> None:
     assert document.submit(Insert(0, "!"), None, "a").version == 9
 
 
+def test_a_large_operation_may_not_be_far_behind() -> None:
+    document = Document("abc", limits=DocumentLimits(max_transform_steps=10))
+    large = Compound([Insert(0, "x"), Insert(2, "x"), Insert(4, "x")])
+    for _ in range(2):
+        document.submit(Insert(0, "y"), None, "a")
+    with pytest.raises(NeedsState, match="6 components are too many for 2 versions"):
+        document.submit(large, 0, "b")
+    assert document.content == "yyabc"
+    assert document.submit(large, 1, "b").version == 3
+
+
 def test_a_document_does_not_grow_past_its_limit() -> None:
     document = Document("abc", limits=DocumentLimits(max_chars=4))
     with pytest.raises(BadParams, match=r"document length 5 > 4") as refused:

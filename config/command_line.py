@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from config.load import DEFAULT_FILE, ConfigError, Key, Layers, dotted, is_secret, lay_environment, read_toml
-from config.settings import ProviderSettings, Settings
+from config.settings import ProviderSettings, Settings, StoreSettings
 
 FLAGS: dict[str, tuple[Key, str]] = {
     "host": (("http", "host"), "address to listen on"),
@@ -63,6 +63,7 @@ def finish(layers: Layers) -> Settings:
     if not settings.models:
         raise ConfigError("models: none is configured; at least one is needed")
     _check_order(settings)
+    _check_store(settings.store)
     return _with_secrets(settings)
 
 
@@ -73,6 +74,16 @@ def _check_order(settings: Settings) -> None:
         low_value, high_value = getattr(settings.streams, low), getattr(settings.streams, high)
         if low_value >= high_value:
             raise ConfigError(f"streams.{low} = {low_value}: must be below streams.{high} = {high_value}")
+
+
+def _check_store(store: StoreSettings) -> None:
+    if store.kind == "sqlite" and not store.path:
+        raise ConfigError("store.path = '': store.kind = 'sqlite' needs a file")
+    for name in ("max_value_bytes", "max_unsaved_bytes"):
+        if getattr(store, name) > store.max_bytes:
+            raise ConfigError(
+                f"store.{name} = {getattr(store, name)}: must be at most store.max_bytes = {store.max_bytes}"
+            )
 
 
 def describe(layers: Layers) -> str:

@@ -72,6 +72,15 @@ class ChatSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     session_ttl_s: Seconds
 
 
+class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    kind: Literal["memory", "sqlite"]
+    path: str
+    flush_interval_s: Annotated[float, Meta(ge=0.01, le=3_600)]
+    max_bytes: NumBytes
+    max_value_bytes: NumBytes
+    max_unsaved_bytes: NumBytes
+
+
 class FeedSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`names`: each feed's name and what it tells; the first is the default."""
 
@@ -162,6 +171,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: LimitSettings
     streams: StreamSettings
     chat: ChatSettings
+    store: StoreSettings
     feeds: FeedSettings
     workers: WorkerSettings
     model_defaults: ModelSettings

@@ -2,7 +2,7 @@
 
 
 def main() -> int:
-    """Return the exit status: 0 after a drain, 2 for settings or an address that will not do."""
+    """Return the exit status: 0 after a drain, 2 for settings, a store or an address that will not do."""
     # Imported here, because a spawned worker imports this module again and needs none of it.
     import asyncio
     import os
@@ -27,10 +27,14 @@ def main() -> int:
     import uvloop
 
     from service.serve import serve
+    from service.stores.store import StoreError
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings))
+    except StoreError as error:
+        sys.stderr.write(f"sluice: {error}\n")
+        return 2
     except OSError as error:
         sys.stderr.write(f"sluice: cannot listen on {settings.http.host}:{settings.http.port}: {error}\n")
         return 2

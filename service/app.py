@@ -12,11 +12,23 @@ from service.chat.sessions import Sessions
 from service.dispatcher import Dispatcher
 from service.feed_sources import make_source
 from service.feeds import Feed
-from service.keys import CATALOGUE, DISPATCHER, FEEDS, METRICS, SESSIONS, SETTINGS, SOCKETS, SUPERVISOR, TURN
+from service.keys import (
+    CATALOGUE,
+    DISPATCHER,
+    FEEDS,
+    METRICS,
+    SESSIONS,
+    SETTINGS,
+    SOCKETS,
+    STORE,
+    SUPERVISOR,
+    TURN,
+)
 from service.metrics import Metrics
 from service.middlewares import GATE, Gate, add_headers, answer_errors, authorise, identify
 from service.routes import ROUTES, add_routes
 from service.sockets import Sockets
+from service.stores.kinds import make_store
 from service.supervisor import Supervisor
 from service.turn import Turn
 
@@ -31,7 +43,8 @@ def make_app(settings: Settings) -> web.Application:
     )
     supervisor, catalogue = Supervisor(settings), Catalogue(settings.streams)
     sockets = Sockets(settings.http.max_sockets, settings.http.max_message_bytes)
-    metrics = Metrics(catalogue, supervisor, sockets)
+    store = make_store(settings.store)
+    metrics = Metrics(catalogue, supervisor, sockets, store)
     app[SETTINGS] = settings
     app[SUPERVISOR] = supervisor
     app[CATALOGUE] = catalogue
@@ -40,10 +53,12 @@ def make_app(settings: Settings) -> web.Application:
     app[DISPATCHER] = Dispatcher(settings, supervisor, catalogue, metrics, app[TURN])
     app[FEEDS] = metrics.feeds = _feeds(settings, metrics, app[DISPATCHER])
     app[SOCKETS] = sockets
-    app[SESSIONS] = Sessions(settings.chat)
+    app[STORE] = store
+    app[SESSIONS] = Sessions(settings.chat, store)
     app[GATE] = Gate(settings.auth.keys, frozenset(route.path for route in ROUTES if route.is_open))
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(_close_sockets)
+    app.cleanup_ctx.append(_storing)
     app.cleanup_ctx.append(_workers)
     app.cleanup_ctx.append(_sweeping)
     add_routes(app)
@@ -59,6 +74,14 @@ def _feeds(settings: Settings, metrics: Metrics, dispatcher: Dispatcher) -> dict
 
 async def _close_sockets(app: web.Application) -> None:
     await app[SOCKETS].close()
+
+
+async def _storing(app: web.Application) -> AsyncIterator[None]:
+    """First of all: a store that will not open stops the start before a worker loads anything."""
+    await app[STORE].start()
+    yield
+    await app[SESSIONS].settle()
+    await app[STORE].close()
 
 
 async def _workers(app: web.Application) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from service.catalogue import Catalogue
 from service.feeds import Feed
 from service.sockets import Sockets
+from service.stores.store import Store
 from service.supervisor import Supervisor
 
 
@@ -20,6 +21,16 @@ def stream_gauges(catalogue: Catalogue, sockets: Sockets) -> Iterator[Metric]:
     yield GaugeMetricFamily("sluice_unread_bytes", "Bytes of events not yet read.", value=unread)
     yield GaugeMetricFamily("sluice_open_sockets", "Websockets open now.", value=len(sockets))
     yield GaugeMetricFamily("sluice_log_bytes", "Bytes of all logs.", value=catalogue.log_bytes())
+
+
+def store_gauges(store: Store) -> Iterator[Metric]:
+    figures = store.figures()
+    for name, text, value in (
+        ("entries", "Values that the store keeps.", figures.num_entries),
+        ("bytes", "Bytes of all values that the store keeps.", figures.num_bytes),
+        ("unsaved_bytes", "Bytes noted and not yet written.", figures.num_unsaved_bytes),
+    ):
+        yield GaugeMetricFamily(f"sluice_store_{name}", text, value=value)
 
 
 def feed_gauges(feeds: Mapping[str, Feed]) -> Iterator[Metric]:

@@ -9,6 +9,7 @@ from service.dispatcher import Dispatcher
 from service.feeds import Feed
 from service.metrics import Metrics
 from service.sockets import Sockets
+from service.stores.store import Store
 from service.supervisor import Supervisor
 from service.turn import Turn
 
@@ -18,6 +19,7 @@ DISPATCHER = web.AppKey("DISPATCHER", Dispatcher)
 SUPERVISOR = web.AppKey("SUPERVISOR", Supervisor)
 TURN = web.AppKey("TURN", Turn)
 SOCKETS = web.AppKey("SOCKETS", Sockets)
+STORE = web.AppKey("STORE", Store)
 SESSIONS = web.AppKey("SESSIONS", Sessions)
 METRICS = web.AppKey("METRICS", Metrics)
 FEEDS = web.AppKey("FEEDS", dict[str, Feed])

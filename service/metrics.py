@@ -14,10 +14,11 @@ from prometheus_client.registry import Collector
 from service.catalogue import Catalogue
 from service.events import reason_of
 from service.feeds import Feed
-from service.gauges import feed_gauges, labelled_counter, stream_gauges, worker_gauges
+from service.gauges import feed_gauges, labelled_counter, store_gauges, stream_gauges, worker_gauges
 from service.histogram import Histogram
 from service.memory import resident_bytes
 from service.sockets import Sockets
+from service.stores.store import Store
 from service.streams import Stream
 from service.supervisor import Supervisor
 from workers.messages import Images, ImageStep, Item, StageResult, StageStarted, Started, TextDelta
@@ -44,10 +45,11 @@ class Metrics(Collector):
     `on_ended` are told of each stream that ends.
     """
 
-    def __init__(self, catalogue: Catalogue, supervisor: Supervisor, sockets: Sockets) -> None:
+    def __init__(self, catalogue: Catalogue, supervisor: Supervisor, sockets: Sockets, store: Store) -> None:
         self._catalogue = catalogue
         self._supervisor = supervisor
         self._sockets = sockets
+        self._store = store
         self._ttft = Histogram()
         self._itl = Histogram()
         self._queue_time = Histogram()
@@ -165,6 +167,7 @@ class Metrics(Collector):
             "open_sockets": len(self._sockets),
             **{kind: dict(of_model) for kind, of_model in self._made.items()},
             "ended": dict(self._endings()),
+            "store": self._store.figures()._asdict(),
             "feeds": {name: feed.summary() for name, feed in self.feeds.items()},
             "workers": self._supervisor.summary(),
         }
@@ -189,6 +192,7 @@ class Metrics(Collector):
             "sluice_streams_ended", "By model and reason.", ["model", "reason"], self._reasons
         )
         yield from stream_gauges(self._catalogue, self._sockets)
+        yield from store_gauges(self._store)
         yield from feed_gauges(self.feeds)
         yield from worker_gauges(self._supervisor)
 

@@ -6,8 +6,20 @@ from typing import NamedTuple
 from aiohttp import web
 from msgspec import Struct
 
-from service.handlers import feeds, images, openai, operations, pipelines, sockets, streams, tasks, text
+from service.handlers import (
+    feeds,
+    images,
+    openai,
+    operations,
+    pipelines,
+    sessions,
+    sockets,
+    streams,
+    tasks,
+    text,
+)
 from service.keys import ROUTE_TABLE
+from service.params.chat import SessionsParams
 from service.params.feed import FeedParams
 from service.params.images import ImageGenerationParams, ImageParams
 from service.params.native import ChatParams, GenerateParams, PromptParams, SafeParams
@@ -45,6 +57,9 @@ ROUTES = [
     Route("GET", "/chat/stream", text.chat_stream, ChatParams, SSE),
     Route("POST", "/chat/stream-simple", text.chat_stream_simple, ChatParams, TEXT),
     Route("POST", "/chat/stream/{stream_id}/cancel", streams.cancel_stream),
+    Route("GET", "/chat/sessions", sessions.list_sessions, SessionsParams),
+    Route("GET", "/chat/sessions/{session_id}", sessions.get_session),
+    Route("DELETE", "/chat/sessions/{session_id}", sessions.delete_session),
     Route("POST", "/generate_image_stream", images.generate_image_stream, ImageParams, SSE),
     Route("GET", "/generate_image_stream", images.generate_image_stream, ImageParams, SSE),
     Route("POST", "/pipeline_stream", pipelines.pipeline_stream, PipelineParams, SSE),

@@ -24,11 +24,12 @@ def wish_prompt(request: web.Request, params: PromptParams) -> Wishes:
     return Wishes(model, [prompt], params.sampling(), params.max_tokens)
 
 
-def wish_chat(request: web.Request, params: ChatParams) -> Wishes:
+async def wish_chat(request: web.Request, params: ChatParams) -> Wishes:
     """One message of a user, for this service's own workers or a configured upstream."""
     model = _provided_model(request, params)
     Bounds(request).check("message", len(params.message), *CHARS)
-    history = request.app[SESSIONS].history(request[CALLER], params.session_id) if params.session_id else []
+    sessions, session_id = request.app[SESSIONS], params.session_id
+    history = await sessions.history(request[CALLER], session_id) if session_id else []
     prompt = ChatPrompt([*history, ChatMessage("user", params.message)])
     return Wishes(model, [prompt], params.sampling(), params.max_tokens, provider=params.provider)
 

@@ -1,46 +1,133 @@
-"""What was said in each chat session, so that the next message is answered in its context.
+"""What was said in each chat session, so that the next message is answered in its context."""
 
-Kept in this process's memory, bounded in number, length and time; a restart forgets it.
-"""
-
+import asyncio
+import logging
 import time
-from collections import OrderedDict
+from collections.abc import Sequence
+from weakref import WeakValueDictionary
+
+from msgspec import Struct, msgpack
 
 from config.settings import ChatSettings
+from service.chat.trimming import count_chars, trimmed
+from service.errors import ApiError
+from service.stores.store import Clock, Entry, Store
 from workers.messages import ChatMessage
+
+log = logging.getLogger(__name__)
+
+KIND = "chat_session"
 
 SessionKey = tuple[str, str]
 
 
+class ChatSession(Struct):
+    """One conversation, its messages oldest first, system prompts at the head. Times are seconds since the
+    epoch.
+    """
+
+    id: str
+    created_at: float
+    updated_at: float
+    messages: list[ChatMessage]
+
+
 class Sessions:
-    """Histories by (caller's key, session id): a session belongs to the key that began it."""
+    """Conversations by (caller's key, session id): a session belongs to the key that began it.
 
-    def __init__(self, settings: ChatSettings) -> None:
+    Calls about one session take effect in the order in which they were made. All but `settle` raise
+    StoreUnavailable.
+    """
+
+    def __init__(self, settings: ChatSettings, store: Store, clock: Clock = time.time) -> None:
         self._settings = settings
-        self._histories: OrderedDict[SessionKey, tuple[float, list[ChatMessage]]] = OrderedDict()
+        self._store = store
+        self._clock = clock
+        self._locks: WeakValueDictionary[SessionKey, asyncio.Lock] = WeakValueDictionary()
+        # The newest of those that remember soon.
+        self._remembering: dict[SessionKey, asyncio.Task[None]] = {}
 
-    def history(self, key: str, session_id: str) -> list[ChatMessage]:
-        """The session's messages so far, oldest first; empty for a new or expired one."""
-        self._expire()
-        return list(self._histories.get((key, session_id), (0.0, []))[1])
+    async def get(self, key: str, session_id: str) -> ChatSession | None:
+        """The session; None when it is new, expired or another key's."""
+        await self._catch_up(key, session_id)
+        async with self._lock(key, session_id):
+            return await self._read(key, session_id)
 
-    def remember(self, key: str, session_id: str, question: str, answer: str) -> None:
-        """Add one exchange; the oldest ones go when the session or the store is full."""
-        history = [
-            *self.history(key, session_id),
-            ChatMessage("user", question),
-            ChatMessage("assistant", answer),
-        ]
-        while (
-            len(history) > 2 and sum(len(message.content) for message in history) > self._settings.max_chars
-        ):
-            del history[:2]
-        self._histories[key, session_id] = (time.monotonic(), history)
-        self._histories.move_to_end((key, session_id))
-        if len(self._histories) > self._settings.max_sessions:
-            self._histories.popitem(last=False)
+    async def history(self, key: str, session_id: str) -> list[ChatMessage]:
+        """The session's messages so far, oldest first; empty for a new one."""
+        session = await self.get(key, session_id)
+        return session.messages if session else []
 
-    def _expire(self) -> None:
-        horizon = time.monotonic() - self._settings.session_ttl_s
-        while self._histories and next(iter(self._histories.values()))[0] < horizon:
-            self._histories.popitem(last=False)
+    async def list(self, key: str, limit: int) -> Sequence[ChatSession]:
+        """The key's newest sessions, newest first."""
+        return [_decode(entry) for entry in await self._store.list(KIND, key, limit)]
+
+    async def delete(self, key: str, session_id: str) -> bool:
+        """Forget the session, now and on disk; whether there was one."""
+        await self._catch_up(key, session_id)
+        async with self._lock(key, session_id):
+            is_known = await self._store.delete(KIND, key, session_id)
+        if is_known:
+            await self._store.flush()
+        return is_known
+
+    async def remember(self, key: str, session_id: str, *messages: ChatMessage) -> None:
+        """Add messages. The oldest go when the session is full, the longest unused when the key has too many.
+
+        A session begins with its first message. Raises BadParams when they are more than the store takes.
+        """
+        await self._catch_up(key, session_id)
+        await self._add(key, session_id, messages)
+
+    def remember_soon(self, key: str, session_id: str, *messages: ChatMessage) -> None:
+        """As `remember`, for who cannot wait. Whoever asks for the session later waits for it."""
+        task = asyncio.get_running_loop().create_task(self._try_remember(key, session_id, messages))
+        self._remembering[key, session_id] = task
+
+        def forget(done: asyncio.Task[None]) -> None:
+            if self._remembering.get((key, session_id)) is done:
+                del self._remembering[key, session_id]
+
+        task.add_done_callback(forget)
+
+    async def settle(self) -> None:
+        """Wait until everything is remembered."""
+        while self._remembering:
+            await asyncio.wait([*self._remembering.values()])
+
+    async def _try_remember(self, key: str, session_id: str, messages: Sequence[ChatMessage]) -> None:
+        try:
+            await self._add(key, session_id, messages)
+        except ApiError as error:
+            log.warning("not remembered", extra={"session": session_id, "reason": error.message})
+
+    async def _add(self, key: str, session_id: str, messages: Sequence[ChatMessage]) -> None:
+        async with self._lock(key, session_id):
+            now = self._clock()
+            session = await self._read(key, session_id) or ChatSession(session_id, now, now, [])
+            session.updated_at = now
+            session.messages = trimmed([*session.messages, *messages], self._settings.max_chars, count_chars)
+            await self._store.put(
+                KIND,
+                key,
+                session_id,
+                msgpack.encode(session),
+                ttl_s=self._settings.session_ttl_s,
+                max_entries=self._settings.max_sessions,
+            )
+
+    async def _catch_up(self, key: str, session_id: str) -> None:
+        """Wait for what was to be remembered soon: its tasks take the lock in order, the newest last."""
+        if task := self._remembering.get((key, session_id)):
+            await asyncio.wait([task])
+
+    async def _read(self, key: str, session_id: str) -> ChatSession | None:
+        entry = await self._store.get(KIND, key, session_id)
+        return _decode(entry) if entry else None
+
+    def _lock(self, key: str, session_id: str) -> asyncio.Lock:
+        return self._locks.setdefault((key, session_id), asyncio.Lock())
+
+
+def _decode(entry: Entry) -> ChatSession:
+    return msgpack.decode(entry.value, type=ChatSession)

@@ -11,6 +11,7 @@ from service.params.read import read
 from service.streams import Stream
 from service.wire import send_stream
 from service.wishing import wish_chat, wish_prompt
+from workers.messages import ChatMessage
 
 
 async def stream_text(request: web.Request) -> web.StreamResponse:
@@ -57,7 +58,7 @@ async def chat_stream_simple(request: web.Request) -> web.StreamResponse:
 
 async def _chat(request: web.Request) -> Stream:
     params = await read(request, ChatParams)
-    job = admit(request, wish_chat(request, params))
+    job = admit(request, await wish_chat(request, params))
     stream = request.app[DISPATCHER].submit(job, ChatDialect(job.stream_id))
     if params.session_id:
         _remember_at_end(request, params.session_id, params.message, stream)
@@ -71,6 +72,7 @@ def _remember_at_end(request: web.Request, session_id: str, question: str, strea
 
     def remember(_: Stream) -> None:
         if job.texts:
-            sessions.remember(job.key, session_id, question, "".join(job.texts))
+            exchange = ChatMessage("user", question), ChatMessage("assistant", "".join(job.texts))
+            sessions.remember_soon(job.key, session_id, *exchange)
 
     stream.on_end.append(remember)

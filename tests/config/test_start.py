@@ -56,3 +56,10 @@ def test_print_config_shows_and_leaves() -> None:
     assert "http.port = 4321  # flag --port" in done.stdout
     assert "auth.keys = ***  # environment SLUICE__AUTH__KEYS" in done.stdout
     assert "sk-alice" not in done.stdout
+
+
+def test_a_store_that_will_not_open(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.write_text("no database " * 100)
+    done = start("--port", "0", "--set", "store.kind=sqlite", "--set", f"store.path={path}")
+    assert_refused(done, "store.path", str(path), "not a database")

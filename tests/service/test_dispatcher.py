@@ -12,6 +12,7 @@ from service.errors import Unavailable
 from service.job import Job
 from service.metrics import Metrics
 from service.sockets import Sockets
+from service.stores.memory import MemoryStore
 from service.streams import Stream
 from service.turn import Turn
 from tests.service.fakes import delta, finished, job_of, until
@@ -61,7 +62,7 @@ class House:
         settings = load([*echo, "--set", "streams.retry_backoff_s=0.001", *flags], {})
         self.supervisor: Any = FakeSupervisor()
         self.catalogue = Catalogue(settings.streams)
-        metrics = Metrics(self.catalogue, self.supervisor, Sockets(1, 1_024))
+        metrics = Metrics(self.catalogue, self.supervisor, Sockets(1, 1_024), MemoryStore(settings.store))
         self.dispatcher = Dispatcher(settings, self.supervisor, self.catalogue, metrics, Turn())
 
     @property

@@ -1,0 +1,1 @@
+"""Plain text that several people edit at once."""

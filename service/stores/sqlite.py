@@ -115,7 +115,8 @@ class SqliteStore(Store):
             raise StoreUnavailable(error)
 
     def figures(self) -> Figures:
-        return Figures(self._file.num_entries, self._file.num_bytes, self._num_unsaved_bytes)
+        num_bytes = self._num_unsaved_bytes + sum(map(_size, self._writing.values()))
+        return Figures(self._file.num_entries, self._file.num_bytes, num_bytes)
 
     def _change(self, address: Address, record: Record | None) -> None:
         # Put again, it is the newest: its place in the file's order is that of this put.

@@ -113,6 +113,7 @@ def test_sessions_survive_a_restart(tmp_path: Path) -> None:
     with service:
         assert messages(service, "s") == exchange("one", "late")
         say(service, "three", "s")
+        assert messages(service, "s") == exchange("one", "late", "three")
         service.wait_for_metrics(lambda metrics: not metrics["store"]["num_unsaved_bytes"])
         assert [session["session_id"] for session in get(service).json()["sessions"]] == ["s"]
         service.stop(signal.SIGKILL)

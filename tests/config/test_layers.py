@@ -71,7 +71,7 @@ def test_model_defaults_hold_unless_the_model_says_otherwise(write: Any) -> None
 
 def test_environment_and_flags_add_models() -> None:
     settings = load(["--set", "models.second.path=x"], {"SLUICE__MODELS__THIRD__PATH": "y"})
-    assert set(settings.models) == {"tiny", "pipeline", "second", "third"}
+    assert set(settings.models) == {"tiny", "pipeline", "image", "second", "third"}
 
 
 @pytest.mark.parametrize(

@@ -48,20 +48,15 @@ def spoken(total: int) -> Iterator[tuple[Scene, str]]:
         yield scene, caption(scene, dice)
 
 
-shipped = pytest.mark.skipif(not IMAGE.exists(), reason="the model is in training")
-
-
 @cache
 def pipeline() -> Model:
     return open_pipeline(IMAGE)
 
 
-@shipped
 def test_the_folder_is_at_most_24_megabytes() -> None:
     assert megabytes(IMAGE) <= 24
 
 
-@shipped
 def test_it_loads_plainly_and_paints_held_out_scenes() -> None:
     """Of one object; the card has the figures of all that was asked."""
     result = count(exam.NEW, paint(pipeline(), questions(exam.NEW, 12), steps=10))
@@ -70,7 +65,6 @@ def test_it_loads_plainly_and_paints_held_out_scenes() -> None:
     assert result.samples[0].image.size == (SIDE, SIDE)
 
 
-@shipped
 def test_a_picture_does_not_depend_on_its_batch() -> None:
     asked = list(questions(exam.PAIRED, 3))
     together = [image for _, image in paint(pipeline(), iter(asked), steps=2)]
@@ -80,7 +74,6 @@ def test_a_picture_does_not_depend_on_its_batch() -> None:
         assert max(high for _, high in difference) <= 2
 
 
-@shipped
 def test_the_card_tells_what_was_measured() -> None:
     card = (IMAGE / "README.md").read_text()
     for name in exam.SIZES:

@@ -125,7 +125,7 @@ def write_card(folder: Path, evaluation: Evaluation) -> None:
         prompts="\n\n".join(map(_prompts, results)),
         judge=evaluation.judge,
         paint_seconds=evaluation.seconds,
-        guidance=GUIDANCE,
+        guidance=f"{GUIDANCE:g}",
         num_steps=STEPS,
         sheet=_SHEET,
     )

@@ -64,6 +64,8 @@ def _settle(spec: WorkerSpec) -> None:
     """Before any tensor library is loaded: they read the number of threads once, at import."""
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(spec.num_threads)
+    # What transformers says at its import (parts that nobody asked for are missing) helps no operator.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     keep_freed_memory()
     os.nice(spec.model.nice)
     # The service answers the terminal's and systemd's signals; a worker leaves when it is told to.

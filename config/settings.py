@@ -158,6 +158,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     api_key: Secret = ""
     api_key_file: str = ""
     models: list[str] = []
+    max_history_chars: Positive = 16_000
 
 
 class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

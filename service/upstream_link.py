@@ -7,6 +7,7 @@ from contextlib import aclosing
 from importlib import import_module
 
 from config.settings import ProviderSettings
+from service.chat.sessions import num_chars
 from service.providers.provider import Provider
 from service.streams import Stream
 from workers.errors import JobError
@@ -29,6 +30,7 @@ from workers.messages import (
     TextWork,
     Usage,
 )
+from workers.trimming import trimmed
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class UpstreamLink:
         self.jobs: dict[JobId, Stream] = {}
         self.models = settings.models
         self._provider = load_provider(settings)
+        self._max_history_chars = settings.max_history_chars
         self._on_batch = on_batch
         self._tasks: dict[JobId, asyncio.Task[None]] = {}
         self._gates: dict[JobId, asyncio.Event] = {}
@@ -98,7 +101,7 @@ class UpstreamLink:
     async def _relay(self, stream: Stream, command: Submit, gate: asyncio.Event) -> None:
         job_id, work, num_pieces = command.job_id, command.work, 0
         assert isinstance(work, TextWork)
-        answer = self._provider.answer(stream.job.model, _messages(work), work.sampling)
+        answer = self._provider.answer(stream.job.model, self._messages(work), work.sampling)
         async with aclosing(answer):
             async for piece in answer:
                 await gate.wait()
@@ -111,6 +114,15 @@ class UpstreamLink:
                     usage = piece.usage or Usage(0, num_pieces - 2)
                     self._tell(Finished(job_id, piece.reason, usage, [0]))
 
+    def _messages(self, work: TextWork) -> list[ChatMessage]:
+        """What the upstream is sent. Its tokenizer is not here: histories are cut by characters."""
+        (prompt,) = work.prompts
+        if not isinstance(prompt, ChatPrompt):
+            return []
+        return (
+            trimmed(prompt.messages, self._max_history_chars, num_chars) if prompt.trims else prompt.messages
+        )
+
     def _tell(self, *events: Event) -> None:
         self._on_batch(self, EventBatch(list(events)))
 
@@ -118,8 +130,3 @@ class UpstreamLink:
         self.jobs.pop(job_id, None)
         self._tasks.pop(job_id, None)
         self._gates.pop(job_id, None)
-
-
-def _messages(work: TextWork) -> list[ChatMessage]:
-    (prompt,) = work.prompts
-    return prompt.messages if isinstance(prompt, ChatPrompt) else []

@@ -30,7 +30,7 @@ async def wish_chat(request: web.Request, params: ChatParams) -> Wishes:
     Bounds(request).check("message", len(params.message), *CHARS)
     sessions, session_id = request.app[SESSIONS], params.session_id
     history = await sessions.history(request[CALLER], session_id) if session_id else []
-    prompt = ChatPrompt([*history, ChatMessage("user", params.message)])
+    prompt = ChatPrompt([*history, ChatMessage("user", params.message)], trims=session_id is not None)
     return Wishes(model, [prompt], params.sampling(), params.max_tokens, provider=params.provider)
 
 

@@ -32,9 +32,13 @@ class ChatMessage(Message, frozen=True, gc=False):
 
 
 class ChatPrompt(Message, frozen=True, gc=False):
-    """Messages to be laid out by the model's own chat template."""
+    """Messages to be laid out by the model's own chat template.
+
+    Where they do not fit its context the oldest exchanges are left out if it `trims`; else that is an error.
+    """
 
     messages: list[ChatMessage]
+    trims: bool = False
 
 
 class TextPrompt(Message, frozen=True, gc=False):

@@ -9,10 +9,10 @@ from weakref import WeakValueDictionary
 from msgspec import Struct, msgpack
 
 from config.settings import ChatSettings
-from service.chat.trimming import count_chars, trimmed
 from service.errors import ApiError
 from service.stores.store import Clock, Entry, Store
 from workers.messages import ChatMessage
+from workers.trimming import trimmed
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class Sessions:
             now = self._clock()
             session = await self._read(key, session_id) or ChatSession(session_id, now, now, [])
             session.updated_at = now
-            session.messages = trimmed([*session.messages, *messages], self._settings.max_chars, count_chars)
+            session.messages = trimmed([*session.messages, *messages], self._settings.max_chars, num_chars)
             await self._store.put(
                 KIND,
                 key,
@@ -127,6 +127,11 @@ class Sessions:
 
     def _lock(self, key: str, session_id: str) -> asyncio.Lock:
         return self._locks.setdefault((key, session_id), asyncio.Lock())
+
+
+def num_chars(message: ChatMessage) -> int:
+    """A message's size, for who cannot count tokens."""
+    return len(message.content)
 
 
 def _decode(entry: Entry) -> ChatSession:

@@ -96,6 +96,7 @@ def gateway(
         kind = "anthropic"
         base_url = "{upstream}"
         api_key_file = "{folder / "key"}"
+        max_history_chars = 30
         [providers.busy]
         kind = "anthropic"
         base_url = "{upstream}/busy"
@@ -141,6 +142,16 @@ def test_history_goes_to_the_upstream(gateway: ServiceProcess) -> None:
     for message in ("first", "second"):
         assert ask(gateway, "claude", model="m", message=message, session_id="s").status_code == 200
     assert [m["content"] for m in Upstream.requests[-1][2]["messages"]] == ["first", "Hello there", "second"]  # type: ignore[attr-defined]
+
+
+def test_a_long_history_is_cut_to_what_the_upstream_is_to_be_sent(gateway: ServiceProcess) -> None:
+    for number in range(4):
+        answer = ask(gateway, "claude", model="m", message=f"message {number}", session_id="long")
+        assert answer.status_code == 200
+    sent = [m["content"] for m in Upstream.requests[-1][2]["messages"]]  # type: ignore[attr-defined]
+    assert sent == ["message 2", "Hello there", "message 3"]
+    ask(gateway, "claude", model="m", message="x" * 40)
+    assert Upstream.requests[-1][2]["messages"] == [{"role": "user", "content": "x" * 40}]
 
 
 @pytest.mark.parametrize(

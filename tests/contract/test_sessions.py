@@ -1,5 +1,6 @@
 """`/chat/sessions`: the caller's own, whole, until he deletes them; in a file they survive a restart."""
 
+import asyncio
 import signal
 import time
 from pathlib import Path
@@ -8,8 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
+from config.command_line import load
+from service.chat.sessions import Sessions
+from service.stores.sqlite import SqliteStore
+from tests import sse
 from tests.contract.conftest import ALICE, BOB
 from tests.service_process import ServiceProcess, bearer
+from workers.messages import ChatMessage
 
 
 def say(service: ServiceProcess, message: str, session_id: str, key: str | None = None) -> None:
@@ -121,3 +127,43 @@ def test_sessions_survive_a_restart(tmp_path: Path) -> None:
         assert messages(service, "s") == exchange("one", "late", "three")
         service.check_serves()
         assert service.stop() == 0
+
+
+def test_a_conversation_goes_on_for_ever_and_its_system_prompt_stays(tmp_path: Path) -> None:
+    """The worker leaves out the oldest exchanges; what it counts is what is left."""
+    flags = [
+        "--model",
+        "echo",
+        "--set",
+        "model_defaults.engine=echo",
+        "--set",
+        "models.echo.max_model_len=30",
+    ]
+    flags += ["--set", "store.kind=sqlite", "--set", f"store.path={tmp_path}/store.db"]
+    flags += ["--set", "chat.max_chars=200"]
+    asyncio.run(give_system_prompt(flags, "Be brief and kind to all."))
+    with ServiceProcess(tmp_path, *flags) as service:
+        sizes = [num_prompt_tokens(service, f"question number {number}") for number in range(12)]
+        kept = messages(service, "s")
+        assert service.stop() == 0
+    # 30 less 10 for the answer: six words of the system prompt, three of the question, six of an exchange.
+    assert sizes == [9, *[15] * 11]
+    assert kept[0] == {"role": "system", "content": "Be brief and kind to all."}
+    assert kept[-1]["content"] == "question number 11"
+    assert sum(len(message["content"]) for message in kept) <= 200
+
+
+async def give_system_prompt(flags: list[str], text: str) -> None:
+    settings = load(flags, {})
+    store = SqliteStore(settings.store)
+    await store.start()
+    await Sessions(settings.chat, store).remember("anyone", "s", ChatMessage("system", text))
+    await store.close()
+
+
+def num_prompt_tokens(service: ServiceProcess, message: str) -> int:
+    body = {"message": message, "session_id": "s", "max_tokens": 10}
+    *_, end = sse.objects(service.http.post("/chat/stream", json=body).raise_for_status().content)
+    assert end["finish_reason"] == "stop"
+    num_tokens: int = end["usage"]["prompt_tokens"]
+    return num_tokens

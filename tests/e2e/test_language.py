@@ -79,6 +79,19 @@ def test_length_and_context_limits(client: openai.OpenAI) -> None:
         ask(client, "fox " * 20_000)
 
 
+def test_a_conversation_outgrows_the_context_and_goes_on(service: ServiceProcess) -> None:
+    told = []
+    for number in range(9):
+        body = {"message": f"{number} " + "fox and lantern " * 50, "session_id": "long", "max_tokens": 4}
+        *_, end = sse.objects(service.http.post("/chat/stream", json=body).raise_for_status().content)
+        assert end["finish_reason"] == "length"
+        told.append(end["usage"]["prompt_tokens"])
+    limit = service.http.get("/v1/models/tiny").json()["max_model_len"]
+    assert told[0] * len(told) > limit
+    assert told[1] == max(told[:2])
+    assert limit - 4 - told[0] - 10 <= min(told[-2:]) <= max(told) <= limit - 4
+
+
 def test_resume_gives_the_rest_of_the_same_answer(service: ServiceProcess) -> None:
     body = {"prompt": STORY, "max_tokens": 60, "seed": 3}
     whole = service.http.post("/generate_stream", json=body, headers={"X-Stream-Resumable": "1"})

@@ -11,10 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OURS = ("config", "service", "workers", "client")
-DOORS = {"workers.messages", "workers.errors", "workers.queues", "workers.process"}
+DOORS = {"workers.messages", "workers.errors", "workers.queues", "workers.process", "workers.trimming"}
 # What a module may import of ours, by the longest prefix of its name. Lower floors are in all of them.
 GROUND = {"config", "workers.messages", "workers.errors"}
-MIDDLE = GROUND | {"workers.queues", "workers.engine", "workers.hub", "workers.detokenizer"}
+MIDDLE = GROUND | {"workers.queues", "workers.engine", "workers.hub", "workers.detokenizer", "workers.trimming"}
 # No engine, but the folder of the weights that ship with the project.
 WEIGHTS = "workers.embedded"
 ALLOWED = {
@@ -28,6 +28,7 @@ ALLOWED = {
     "workers.engine": GROUND,
     "workers.hub": GROUND,
     "workers.detokenizer": set(),
+    "workers.trimming": {"workers.messages"},
     "workers.registry": MIDDLE,
     "workers.loop": MIDDLE,
     "workers.process": MIDDLE | {"workers.loop", "workers.registry"},

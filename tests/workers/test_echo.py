@@ -183,6 +183,26 @@ def test_too_long_a_prompt_is_refused_and_leaves_nothing() -> None:
     assert not engine.job_ids()
 
 
+def test_a_conversation_that_trims_keeps_its_system_prompt_and_its_newest_words() -> None:
+    engine = engine_of(max_model_len=10)
+    messages = [ChatMessage("system", "be kind")]
+    for number in range(5):
+        messages += [ChatMessage("user", f"question {number}"), ChatMessage("assistant", "so it is")]
+        prompt = ChatPrompt([*messages, ChatMessage("user", "a b c")], trims=True)
+        # Two of the system and three of the question; the five of the exchange before would leave no answer.
+        assert engine.add(number, TextWork([prompt], Sampling(2))) == Accepted(number, 5)
+        assert text_of(run(engine)) == "a b c"[:3]
+    # 2 + 2 + 3 + 2: beside one token they fit, beside two only the system's and the question do.
+    for max_tokens, size in ((1, 9), (2, 4)):
+        work = TextWork([ChatPrompt(messages[:4], trims=True)], Sampling(max_tokens))
+        assert engine.add(9, work) == Accepted(9, size)
+        run(engine)
+    long = ChatPrompt([*messages, ChatMessage("user", "a" + " a" * 8)], trims=True)
+    with pytest.raises(JobError, match="11 tokens > 10"):
+        engine.add(10, TextWork([long], Sampling(2)))
+    assert not engine.job_ids()
+
+
 @pytest.mark.parametrize("path", ["", "ech", "echo@", "echo@x", "clock@1@2", "echo@-1", "echo@0"])
 def test_unknown_variants_are_named(path: str) -> None:
     with pytest.raises(LoadError, match="unknown variant"):

@@ -9,6 +9,7 @@ from workers.engine import Engine
 from workers.errors import JobError, LoadError
 from workers.messages import (
     Accepted,
+    ChatMessage,
     ChatPrompt,
     ChoiceFinished,
     Event,
@@ -23,6 +24,7 @@ from workers.messages import (
     TextWork,
     Usage,
 )
+from workers.trimming import num_answer_tokens, trimmed
 
 VARIANT = re.compile(r"(echo|clock)(?:@([1-9]\d{0,5}))?")
 WORD = re.compile(r"\s*\S+\s*?(?=\s|$)|\s+$")
@@ -46,7 +48,7 @@ class EchoJob:
     def __init__(self, job_id: JobId, work: TextWork, texts: list[list[str]]) -> None:
         self.job_id = job_id
         self.sampling = work.sampling
-        self.prompt_tokens = sum(map(len, texts))
+        self.prompt_tokens = 0
         sent = [len(ids) for ids in work.generated] or [0] * work.num_choices
         self.choices = deque(
             EchoChoice(i, texts[i // work.n], sent[i]) for i in range(work.num_choices) if i not in work.done
@@ -96,9 +98,11 @@ class EchoEngine(Engine[TextWork]):
 
     def add(self, job_id: JobId, work: TextWork) -> Event:
         texts = [split(prompt) for prompt in work.prompts]
-        for words in texts:
-            self._check(words)
+        sizes = [self._num_tokens(prompt, work.sampling.max_tokens) for prompt in work.prompts]
+        for size in sizes:
+            self._check(size)
         job = self._jobs[job_id] = EchoJob(job_id, work, texts)
+        job.prompt_tokens = sum(sizes)
         return Accepted(job_id, job.prompt_tokens)
 
     def cancel(self, job_id: JobId) -> None:
@@ -142,10 +146,19 @@ class EchoEngine(Engine[TextWork]):
             time.sleep(self._due - now)
         self._due = max(now, self._due) + self._step_s
 
-    def _check(self, words: list[str]) -> None:
-        if self._max_model_len and len(words) > self._max_model_len:
+    def _num_tokens(self, prompt: Prompt, max_tokens: int) -> int:
+        """Of a conversation its last message is read; of one that trims, all that is left."""
+        if not (isinstance(prompt, ChatPrompt) and prompt.trims):
+            return len(split(prompt))
+        most, messages = self._max_model_len, prompt.messages
+        if most:
+            messages = trimmed(messages, most - num_answer_tokens(max_tokens, most), num_words)
+        return sum(map(num_words, messages))
+
+    def _check(self, num_tokens: int) -> None:
+        if self._max_model_len and num_tokens > self._max_model_len:
             message = (
-                f'prompt has {len(words)} tokens > {self._max_model_len} (limit of model "{self._name}")'
+                f'prompt has {num_tokens} tokens > {self._max_model_len} (limit of model "{self._name}")'
             )
             raise JobError("context_length_exceeded", message, "prompt")
 
@@ -187,8 +200,16 @@ def split(prompt: Prompt) -> list[str]:
     """The prompt's tokens: never empty, and joined again they are the prompt."""
     match prompt:
         case TextPrompt(text):
-            return WORD.findall(text) or [text]
+            return _words(text)
         case ChatPrompt(messages):
-            return WORD.findall(messages[-1].content) or [messages[-1].content]
+            return _words(messages[-1].content)
         case _:
             return [f" {token_id}" for token_id in prompt.token_ids]
+
+
+def num_words(message: ChatMessage) -> int:
+    return len(_words(message.content))
+
+
+def _words(text: str) -> list[str]:
+    return WORD.findall(text) or [text]

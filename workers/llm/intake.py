@@ -10,6 +10,7 @@ from workers.errors import JobError
 from workers.llm.prompts import PromptEncoder
 from workers.llm.sequence import Answer, Job, Sequence
 from workers.messages import ChatPrompt, JobId, Prompt, TextWork
+from workers.trimming import num_answer_tokens
 
 # Enough of the prompt's end to know whether a space comes before the answer's first token.
 NUM_CONTEXT_TOKENS = 6
@@ -39,7 +40,7 @@ class Intake:
 
     def make(self, job_id: JobId, work: TextWork) -> Job:
         """Choice i of a prompt draws with seed + i. An answer ends with the model's context at the latest."""
-        prompts = [self._encode(prompt) for prompt in work.prompts]
+        prompts = [self._encode(prompt, work.sampling.max_tokens) for prompt in work.prompts]
         generated = work.generated or [[]] * work.num_choices
         job = Job(job_id, work.sampling)
         job.prompt_tokens = sum(len(prompt.token_ids) for prompt in prompts)
@@ -55,8 +56,8 @@ class Intake:
     def _open_choices(self, work: TextWork) -> Iterator[int]:
         return (index for index in range(work.num_choices) if index not in work.done)
 
-    def _encode(self, prompt: Prompt) -> EncodedPrompt:
-        token_ids = self._encoder.encode(prompt)
+    def _encode(self, prompt: Prompt, max_tokens: int) -> EncodedPrompt:
+        token_ids = self._token_ids(prompt, max_tokens)
         if len(token_ids) >= self._max_model_len:
             what = f"prompt has {len(token_ids)} tokens; with one for the answer that is {len(token_ids) + 1}"
             limit = f'{self._max_model_len} (limit of model "{self._model_name}")'
@@ -64,6 +65,12 @@ class Intake:
             raise JobError("context_length_exceeded", f"{what} > {limit}", param)
         context = [] if isinstance(prompt, ChatPrompt) else token_ids[-NUM_CONTEXT_TOKENS:]
         return EncodedPrompt(token_ids, context)
+
+    def _token_ids(self, prompt: Prompt, max_tokens: int) -> list[int]:
+        if isinstance(prompt, ChatPrompt) and prompt.trims:
+            num_left = self._max_model_len - num_answer_tokens(max_tokens, self._max_model_len)
+            return self._encoder.encode_newest(prompt, num_left)
+        return self._encoder.encode(prompt)
 
     def _sequence(self, job: Job, index: int, prompt: EncodedPrompt) -> Sequence:
         detokenizer = Detokenizer(self._decode, self._special_ids, prompt.context)

@@ -1,9 +1,12 @@
 """Prompts → token ids."""
 
+from functools import cache
+
 from transformers import PreTrainedTokenizerBase
 
 from workers.errors import JobError
-from workers.messages import ChatPrompt, Prompt, TextPrompt, TokenPrompt
+from workers.messages import ChatMessage, ChatPrompt, Prompt, TextPrompt, TokenPrompt
+from workers.trimming import trimmed
 
 
 class PromptEncoder:
@@ -28,6 +31,31 @@ class PromptEncoder:
             case TokenPrompt(token_ids):
                 self.check(token_ids)
         return token_ids or self._first_token()
+
+    def encode_newest(self, prompt: ChatPrompt, max_tokens: int) -> list[int]:
+        """As `encode`, without the oldest exchanges where all would be more than `max_tokens`.
+
+        More than that it is where the system messages and the newest of the user's do not fit. Messages are
+        counted one by one, from the newest back, so that what it costs goes with the context's length and
+        not with the history's; what the template adds to each is learned from the first attempt.
+        """
+
+        @cache
+        def count(message: ChatMessage) -> int:
+            return len(self._tokenizer.encode(message.content, add_special_tokens=False))
+
+        num_added = 0
+
+        def size(message: ChatMessage) -> int:
+            return count(message) + num_added
+
+        while True:
+            messages = trimmed(prompt.messages, max_tokens, size)
+            token_ids = self.encode(ChatPrompt(messages))
+            if len(token_ids) <= max_tokens or len(messages) == len(trimmed(messages, 0, count)):
+                return token_ids
+            num_more = len(token_ids) - sum(map(count, messages))
+            num_added = max(num_added + 1, -(-num_more // len(messages)))
 
     def _chat(self, prompt: ChatPrompt) -> list[int]:
         if not self.has_chat_template:

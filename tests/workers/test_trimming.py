@@ -1,11 +1,9 @@
 """A conversation cut to a budget: system prompt and newest messages stay, in whole exchanges."""
 
-from collections.abc import Sequence
-
 import pytest
 
-from service.chat.trimming import count_chars, trimmed
 from workers.messages import ChatMessage
+from workers.trimming import num_answer_tokens, trimmed
 
 ROLES = {"s": "system", "u": "user", "a": "assistant"}
 
@@ -13,6 +11,10 @@ ROLES = {"s": "system", "u": "user", "a": "assistant"}
 def talk(text: str) -> list[ChatMessage]:
     """`u3 a2`: a user's message of three characters, an assistant's of two."""
     return [ChatMessage(ROLES[word[0]], word[0] * int(word[1:])) for word in text.split()]
+
+
+def num_chars(message: ChatMessage) -> int:
+    return len(message.content)
 
 
 @pytest.mark.parametrize(
@@ -34,19 +36,27 @@ def talk(text: str) -> list[ChatMessage]:
         # Several people before one answer.
         ("u3 u1 u1 a1", 3, "u1 u1 a1"),
         ("a3 a3", 2, "a3 a3"),
+        ("s1 s1", 1, "s1 s1"),
+        ("a3 u1", 4, "a3 u1"),
+        ("a3 u1", 3, "u1"),
     ],
 )
 def test_trimmed(before: str, max_chars: int, after: str) -> None:
-    assert trimmed(talk(before), max_chars, count_chars) == talk(after)
+    assert trimmed(talk(before), max_chars, num_chars) == talk(after)
 
 
-def test_asks_seldom() -> None:
+def test_asks_only_of_what_may_stay() -> None:
+    """However long the history, the cost is that of the context."""
     num_asked = 0
 
-    def count(messages: Sequence[ChatMessage]) -> int:
+    def size(message: ChatMessage) -> int:
         nonlocal num_asked
         num_asked += 1
-        return count_chars(messages)
+        return num_chars(message)
 
-    assert len(trimmed(talk("u1 a1 " * 10_000), 1_000, count)) == 1_000
-    assert num_asked < 20
+    assert len(trimmed(talk("u1 a1 " * 10_000), 1_000, size)) == 1_000
+    assert num_asked < 1_003
+
+
+def test_an_answer_has_up_to_half_the_context() -> None:
+    assert [num_answer_tokens(max_tokens, 100) for max_tokens in (1, 50, 51, 1_000)] == [1, 50, 50, 50]

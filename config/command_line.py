@@ -74,6 +74,14 @@ def _check_order(settings: Settings) -> None:
         low_value, high_value = getattr(settings.streams, low), getattr(settings.streams, high)
         if low_value >= high_value:
             raise ConfigError(f"streams.{low} = {low_value}: must be below streams.{high} = {high_value}")
+    sockets = settings.sockets
+    for low, high in (
+        ("low_unsent_bytes", "max_unsent_bytes"),
+        ("ping_interval_s", "silence_timeout_s"),
+    ):
+        low_value, high_value = getattr(sockets, low), getattr(sockets, high)
+        if low_value >= high_value:
+            raise ConfigError(f"sockets.{low} = {low_value}: must be below sockets.{high} = {high_value}")
 
 
 def _check_store(store: StoreSettings) -> None:

@@ -29,13 +29,26 @@ class HttpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     retry_ms: Annotated[int, Meta(ge=0, le=3_600_000)]
     drain_timeout_s: Annotated[float, Meta(ge=0, le=86_400)]
     cors_origins: list[str]
+
+
+class SocketSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_sockets: Positive
+    max_sockets_per_key: Positive
+    max_messages_per_s: Annotated[float, Meta(ge=1, le=1_000_000)]
     max_message_bytes: NumBytes
+    max_unsent_bytes: NumBytes
+    low_unsent_bytes: NumBytes
+    stall_timeout_s: Seconds
+    ping_interval_s: Seconds
+    silence_timeout_s: Seconds
+    compress: bool
+    same_client: Literal["refuse", "take_over"]
 
 
 class AuthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keys: Annotated[dict[str, str], Meta(extra=SECRET)]
     keys_file: str
+    allow_query_token: bool
 
 
 class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -168,6 +181,7 @@ class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     http: HttpSettings
+    sockets: SocketSettings
     auth: AuthSettings
     limits: LimitSettings
     streams: StreamSettings

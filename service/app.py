@@ -14,6 +14,7 @@ from service.feed_sources import make_source
 from service.feeds import Feed
 from service.keys import (
     CATALOGUE,
+    CLIENTS,
     DISPATCHER,
     FEEDS,
     METRICS,
@@ -27,7 +28,8 @@ from service.keys import (
 from service.metrics import Metrics
 from service.middlewares import GATE, Gate, add_headers, answer_errors, authorise, identify
 from service.routes import ROUTES, add_routes
-from service.sockets import Sockets
+from service.sockets.clients import Clients
+from service.sockets.registry import Sockets
 from service.stores.kinds import make_store
 from service.supervisor import Supervisor
 from service.turn import Turn
@@ -42,7 +44,7 @@ def make_app(settings: Settings) -> web.Application:
         client_max_size=settings.http.max_body_bytes,
     )
     supervisor, catalogue = Supervisor(settings), Catalogue(settings.streams)
-    sockets = Sockets(settings.http.max_sockets, settings.http.max_message_bytes)
+    sockets = Sockets(settings.sockets, settings.http.cors_origins)
     store = make_store(settings.store)
     metrics = Metrics(catalogue, supervisor, sockets, store)
     app[SETTINGS] = settings
@@ -53,6 +55,7 @@ def make_app(settings: Settings) -> web.Application:
     app[DISPATCHER] = Dispatcher(settings, supervisor, catalogue, metrics, app[TURN])
     app[FEEDS] = metrics.feeds = _feeds(settings, metrics, app[DISPATCHER])
     app[SOCKETS] = sockets
+    app[CLIENTS] = Clients(settings.sockets.same_client)
     app[STORE] = store
     app[SESSIONS] = Sessions(settings.chat, store)
     app[GATE] = Gate(settings.auth.keys, frozenset(route.path for route in ROUTES if route.is_open))
@@ -91,15 +94,16 @@ async def _workers(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _sweeping(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.get_running_loop().create_task(_sweep(app[CATALOGUE], app[METRICS]))
+    task = asyncio.get_running_loop().create_task(_sweep(app))
     yield
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
 
 
-async def _sweep(catalogue: Catalogue, metrics: Metrics) -> None:
+async def _sweep(app: web.Application) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
-        catalogue.sweep()
-        metrics.sample()
+        app[CATALOGUE].sweep()
+        app[METRICS].sample()
+        app[SOCKETS].check()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from service.errors import from_failure
 from service.events import StreamEvent, reason_of
+from service.reader import Reader
 from service.streams import Stream
 from workers.messages import ChoiceFinished, Failed, Finished, TextDelta, Usage
 
@@ -18,28 +19,29 @@ class Answer(NamedTuple):
     usage: Usage
 
 
-async def follow(stream: Stream) -> AsyncGenerator[StreamEvent, None]:
-    """Each event up to the stream's end, or to that of a reader who is dropped. Close it: that detaches."""
-    reader = stream.attach(0)
-    try:
-        while not reader.is_at_end:
-            await reader.wait()
-            for _, event in reader.take():
-                yield event
-            stream.check_pressure()
-        if reader.is_dropped:
-            yield stream.ending("slow_client")
-    finally:
-        stream.detach(reader)
+async def events_of(reader: Reader) -> AsyncGenerator[tuple[int | None, StreamEvent], None]:
+    """Each event with its seq, up to the stream's end, or to that of a reader who is dropped."""
+    stream = reader.stream
+    while not reader.is_at_end:
+        await reader.wait()
+        for seq_and_event in reader.take():
+            yield seq_and_event
+        stream.check_pressure()
+    if reader.is_dropped:
+        yield None, stream.ending("slow_client")
 
 
 async def read_to_end(stream: Stream, take: Callable[[StreamEvent], None]) -> None:
     """Give each event to `take`. Raises ApiError when the job fails; cancelled, it stops the job."""
-    async with aclosing(follow(stream)) as events:
-        async for event in events:
-            if isinstance(event, Failed):
-                raise from_failure(event)
-            take(event)
+    reader = stream.attach(0)
+    try:
+        async with aclosing(events_of(reader)) as events:
+            async for _, event in events:
+                if isinstance(event, Failed):
+                    raise from_failure(event)
+                take(event)
+    finally:
+        stream.detach(reader)
 
 
 async def collect(stream: Stream) -> Answer:

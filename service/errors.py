@@ -2,10 +2,12 @@
 
 ApiError                    status, type, code, param, message; the error object of the contract
 ├── BadParams               400 or 422, names field, value and limit
+├── Forbidden               403
 ├── NotFound                404, says what exists
 ├── Conflict                409
 ├── Expired                 410, `stream_expired`
 ├── UnsupportedMedia        415
+├── UpgradeRequired         426
 ├── Unauthorized            401
 ├── TooMany                 429 with Retry-After
 └── Unavailable             503 with Retry-After
@@ -50,6 +52,11 @@ class Unauthorized(ApiError):
     type = "authentication_error"
 
 
+class Forbidden(ApiError):
+    status = 403
+    type = "permission_error"
+
+
 class NotFound(ApiError):
     status = 404
     type = "not_found_error"
@@ -68,6 +75,16 @@ class Expired(ApiError):
 class UnsupportedMedia(ApiError):
     status = 415
     type = "invalid_request_error"
+
+
+class UpgradeRequired(ApiError):
+    """What is asked for is a websocket."""
+
+    status = 426
+    type = "invalid_request_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="upgrade_required", param="Upgrade")
 
 
 class TooMany(ApiError):

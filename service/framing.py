@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar
 
-from service.dialects.dialect import Dialect, Out
+from service.dialects.dialect import Dialect, Out, encode
 from service.events import StreamEvent
 
 
@@ -62,10 +62,21 @@ class PlainText(Framing):
         return out.text.encode("utf-8", "replace")
 
 
-def encode_events(
+class Messages(Framing):
+    """Websocket messages: what SSE says in lines, as the fields of one object."""
+
+    media_type = "websocket"
+
+    def frame(self, out: Out, seq: int | None) -> bytes:
+        head = {"type": "event", "id": seq, "event": out.event}
+        body = out.body if out.is_json else encode(out.body.decode())
+        return b'%b,"data":%b}' % (encode(head)[:-1], body)
+
+
+def frames_of(
     events: Iterable[tuple[int | None, StreamEvent]], dialect: Dialect, framing: Framing
-) -> bytes:
-    """All bytes that say `events` (pairs of seq and event) in one dialect and framing."""
+) -> list[bytes]:
+    """What says `events` (pairs of seq and event) in one dialect and framing, object by object."""
     frames = []
     for seq, event in events:
         outs = dialect.render(event)
@@ -74,4 +85,11 @@ def encode_events(
         elif outs:
             frames += [framing.frame(out, None) for out in outs[:-1]]
             frames.append(framing.frame(outs[-1], seq))
-    return b"".join(frames)
+    return frames
+
+
+def encode_events(
+    events: Iterable[tuple[int | None, StreamEvent]], dialect: Dialect, framing: Framing
+) -> bytes:
+    """All bytes of that."""
+    return b"".join(frames_of(events, dialect, framing))

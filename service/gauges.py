@@ -7,20 +7,40 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from service.catalogue import Catalogue
 from service.feeds import Feed
-from service.sockets import Sockets
+from service.sockets.registry import Sockets
 from service.stores.store import Store
 from service.supervisor import Supervisor
 
 
-def stream_gauges(catalogue: Catalogue, sockets: Sockets) -> Iterator[Metric]:
+def stream_gauges(catalogue: Catalogue) -> Iterator[Metric]:
     streams = catalogue.open_streams()
     yield GaugeMetricFamily("sluice_active_streams", "Streams open now.", value=len(streams))
     paused = sum(stream.is_paused for stream in streams)
     yield GaugeMetricFamily("sluice_paused_jobs", "Jobs paused for their readers.", value=paused)
     unread = sum(stream.unread_bytes for stream in streams)
     yield GaugeMetricFamily("sluice_unread_bytes", "Bytes of events not yet read.", value=unread)
-    yield GaugeMetricFamily("sluice_open_sockets", "Websockets open now.", value=len(sockets))
     yield GaugeMetricFamily("sluice_log_bytes", "Bytes of all logs.", value=catalogue.log_bytes())
+
+
+def socket_gauges(sockets: Sockets) -> Iterator[Metric]:
+    counts = sockets.counts
+    family = GaugeMetricFamily("sluice_open_sockets", "Websockets open now.", labels=["route"])
+    for route, of_route in counts.items():
+        family.add_metric([route], of_route.num_open)
+    yield family
+    unsent = sockets.num_unsent_bytes
+    yield GaugeMetricFamily("sluice_socket_unsent_bytes", "Bytes that wait for websockets.", value=unsent)
+    for name, text in (
+        ("opened", "Websockets opened."),
+        ("received", "Frames that clients sent on websockets."),
+        ("sent", "Frames sent on websockets."),
+        ("throttled", "Times that a websocket's messages came too fast."),
+        ("superseded", "Messages that a newer one replaced before they were sent."),
+    ):
+        values = {(route,): getattr(of_route, f"num_{name}") for route, of_route in counts.items()}
+        yield labelled_counter(f"sluice_sockets_{name}", text, ["route"], values)
+    dropped = {(route, why): n for route, of_route in counts.items() for why, n in of_route.dropped.items()}
+    yield labelled_counter("sluice_sockets_dropped", "By route and reason.", ["route", "reason"], dropped)
 
 
 def store_gauges(store: Store) -> Iterator[Metric]:

@@ -8,7 +8,8 @@ from service.chat.sessions import Sessions
 from service.dispatcher import Dispatcher
 from service.feeds import Feed
 from service.metrics import Metrics
-from service.sockets import Sockets
+from service.sockets.clients import Clients
+from service.sockets.registry import Sockets
 from service.stores.store import Store
 from service.supervisor import Supervisor
 from service.turn import Turn
@@ -19,6 +20,7 @@ DISPATCHER = web.AppKey("DISPATCHER", Dispatcher)
 SUPERVISOR = web.AppKey("SUPERVISOR", Supervisor)
 TURN = web.AppKey("TURN", Turn)
 SOCKETS = web.AppKey("SOCKETS", Sockets)
+CLIENTS = web.AppKey("CLIENTS", Clients)
 STORE = web.AppKey("STORE", Store)
 SESSIONS = web.AppKey("SESSIONS", Sessions)
 METRICS = web.AppKey("METRICS", Metrics)

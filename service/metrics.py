@@ -14,10 +14,17 @@ from prometheus_client.registry import Collector
 from service.catalogue import Catalogue
 from service.events import reason_of
 from service.feeds import Feed
-from service.gauges import feed_gauges, labelled_counter, store_gauges, stream_gauges, worker_gauges
+from service.gauges import (
+    feed_gauges,
+    labelled_counter,
+    socket_gauges,
+    store_gauges,
+    stream_gauges,
+    worker_gauges,
+)
 from service.histogram import Histogram
 from service.memory import resident_bytes
-from service.sockets import Sockets
+from service.sockets.registry import Sockets
 from service.stores.store import Store
 from service.streams import Stream
 from service.supervisor import Supervisor
@@ -165,6 +172,7 @@ class Metrics(Collector):
             "unread_bytes": sum(stream.unread_bytes for stream in streams),
             "log_bytes": self._catalogue.log_bytes(),
             "open_sockets": len(self._sockets),
+            "sockets": self._sockets.summary(),
             **{kind: dict(of_model) for kind, of_model in self._made.items()},
             "ended": dict(self._endings()),
             "store": self._store.figures()._asdict(),
@@ -191,7 +199,8 @@ class Metrics(Collector):
         yield labelled_counter(
             "sluice_streams_ended", "By model and reason.", ["model", "reason"], self._reasons
         )
-        yield from stream_gauges(self._catalogue, self._sockets)
+        yield from stream_gauges(self._catalogue)
+        yield from socket_gauges(self._sockets)
         yield from store_gauges(self._store)
         yield from feed_gauges(self.feeds)
         yield from worker_gauges(self._supervisor)

@@ -110,6 +110,9 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 def _caller(request: web.Request) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     key = token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+    if not key and request.app[SETTINGS].auth.allow_query_token and "Upgrade" in request.headers:
+        # A browser's WebSocket cannot send headers.
+        key = request.query.get("token", "")
     return request.app[GATE].caller(request.path, key)
 
 
@@ -149,6 +152,8 @@ def error_response(error: ApiError) -> web.Response:
     response = web.json_response({"error": error_object(error)}, status=error.status)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == 426:
+        response.headers["Upgrade"] = "websocket"
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

@@ -33,6 +33,7 @@ SSE = ("text/event-stream", "application/x-ndjson", "text/plain")
 NDJSON = ("application/x-ndjson", "text/event-stream", "text/plain")
 TEXT = ("text/plain", "text/event-stream", "application/x-ndjson")
 OPENAI = ("application/json", "text/event-stream")
+WEBSOCKET = ("websocket",)
 
 
 class Route(NamedTuple):
@@ -71,7 +72,7 @@ ROUTES = [
     Route("GET", "/tasks", tasks.list_tasks),
     Route("POST", "/tasks/{name}", tasks.run_task, media=SSE),
     Route("GET", "/streams", streams.list_streams),
-    Route("GET", "/streams/{stream_id}", streams.follow_stream, media=SSE),
+    Route("GET", "/streams/{stream_id}", streams.follow_stream, media=SSE + WEBSOCKET),
     Route("DELETE", "/streams/{stream_id}", streams.cancel_stream),
     Route("POST", "/streams/{stream_id}/cancel", streams.cancel_stream),
     Route("GET", "/v1/models", openai.list_models),
@@ -79,8 +80,10 @@ ROUTES = [
     Route("POST", "/v1/chat/completions", openai.chat_completions, ChatCompletionParams, OPENAI),
     Route("POST", "/v1/completions", openai.completions, CompletionParams, OPENAI),
     Route("POST", "/v1/images/generations", images.image_generations, ImageGenerationParams, OPENAI),
-    Route("GET", "/ws/images", images.image_socket, media=("websocket",)),
-    Route("GET", "/ws", sockets.echo, media=("websocket",)),
+    Route("GET", "/v1/chat/completions", sockets.chat_completions, media=WEBSOCKET),
+    Route("GET", "/ws", sockets.echo, media=WEBSOCKET),
+    Route("GET", "/ws/images", sockets.images, media=WEBSOCKET),
+    Route("GET", "/ws/{client_id}", sockets.client, media=WEBSOCKET),
     Route("GET", "/healthz", operations.healthz, is_open=True),
     Route("GET", "/readyz", operations.readyz, is_open=True),
     Route("GET", "/metrics", operations.metrics),

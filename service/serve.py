@@ -12,7 +12,7 @@ from aiohttp.http import HttpProcessingError
 
 from config.settings import Settings
 from service.app import make_app
-from service.keys import DISPATCHER, FEEDS, SUPERVISOR
+from service.keys import DISPATCHER, FEEDS, SOCKETS, SUPERVISOR
 from service.notify import Notifier
 from service.protocol import Runner
 from service.supervisor import Supervisor
@@ -131,6 +131,7 @@ async def _drain(app: web.Application, settings: Settings, leaving: asyncio.Even
     """Let streams finish; a second signal ends them at once."""
     log.info("draining", extra={"timeout_s": settings.http.drain_timeout_s})
     leaving.clear()
+    app[SOCKETS].drain()
     impatience = asyncio.create_task(leaving.wait())
     drained = asyncio.create_task(app[DISPATCHER].drain(settings.http.drain_timeout_s))
     await asyncio.wait((impatience, drained), return_when=asyncio.FIRST_COMPLETED)

@@ -235,15 +235,19 @@ class Stream:
 
         Raises Expired when that event is no longer logged.
         """
+        self.require_logged(after)
+        reader = Reader(self, min(after, self.seq), on_wake)
+        self._readers.add(reader)
+        self._stop_timer("ttl")
+        return reader
+
+    def require_logged(self, after: int) -> None:
+        """Raises Expired when events after seq `after` are no longer logged."""
         if after + 1 < self.first_seq:
             message = (
                 f"stream {self.id}: events from {after + 1} are gone; the log begins at {self.first_seq}"
             )
             raise Expired(message, code="stream_expired", param="last_event_id")
-        reader = Reader(self, min(after, self.seq), on_wake)
-        self._readers.add(reader)
-        self._stop_timer("ttl")
-        return reader
 
     def detach(self, reader: Reader) -> None:
         """A reader has gone. Without any other the job is stopped, now or after `resume_ttl`."""

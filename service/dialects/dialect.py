@@ -1,6 +1,7 @@
 """What every dialect is: one API's way to say a stream's events."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from msgspec import json
@@ -41,3 +42,10 @@ def usage_object(usage: Usage) -> dict[str, Any]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
     }
+
+
+def labelled(out: Out, label: Mapping[str, Any]) -> bytes:
+    """The object with more fields before its own: which request it answers; an error, that it is one."""
+    if out.event == "error":
+        label = {"type": "error", **label}
+    return encode(label)[:-1] + b"," + out.body[1:] if label else out.body

@@ -1,5 +1,6 @@
 """The OpenAI API: chunks of `/v1/chat/completions` and `/v1/completions`, and their whole answers."""
 
+import secrets
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from msgspec import Struct
 from service.dialects.dialect import Dialect, Out, encode, usage_object
 from service.errors import failure_object
 from service.events import StreamEvent
+from service.job import Job
+from service.params.openai import CommonParams
 from workers.messages import Accepted, ChoiceFinished, Failed, Finished, TextDelta, Usage
 
 DONE = Out(b"[DONE]", is_json=False)
@@ -22,6 +25,11 @@ class Facts(Struct, frozen=True):
     model: str
     num_choices: int
     has_usage: bool = False
+
+
+def facts_of(prefix: str, params: CommonParams, job: Job) -> Facts:
+    """Of a new answer, whose id begins with `prefix`."""
+    return Facts(f"{prefix}-{secrets.token_hex(12)}", job.model, job.work.num_choices, params.has_usage)
 
 
 class OpenAIDialect(Dialect):

@@ -8,9 +8,8 @@ from service.dialects.image_generations import ImageGenerationsDialect
 from service.dialects.images import ImageDialect
 from service.errors import from_ending
 from service.events import StreamEvent
-from service.image_talk import ImageTalk
 from service.images import wish_generation, wish_images
-from service.keys import DISPATCHER, SOCKETS
+from service.keys import DISPATCHER
 from service.models import IMAGE, find_model
 from service.negotiation import choose_framing, sse
 from service.params.images import ImageGenerationParams, ImageParams
@@ -55,13 +54,3 @@ async def _images(stream: Stream) -> Images:
     if not found:
         raise from_ending(stream.state)
     return found[0]
-
-
-async def image_socket(request: web.Request) -> web.WebSocketResponse:
-    """Images over a websocket, one after another."""
-    socket = await request.app[SOCKETS].accept(request)
-    try:
-        await ImageTalk(request, socket).run()
-    finally:
-        request.app[SOCKETS].release(socket)
-    return socket

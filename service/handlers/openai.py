@@ -1,12 +1,10 @@
 """The OpenAI routes for text."""
 
-import secrets
-
 from aiohttp import web
 
 from service.admission import admit, wants_resume
 from service.collect import collect
-from service.dialects.openai import ChatCompletionsDialect, CompletionsDialect, Facts, OpenAIDialect
+from service.dialects.openai import ChatCompletionsDialect, CompletionsDialect, OpenAIDialect, facts_of
 from service.job import Job
 from service.keys import DISPATCHER, SUPERVISOR
 from service.models import IMAGE, models_of
@@ -21,14 +19,14 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     """`/v1/chat/completions`, streamed or whole."""
     params = await read(request, ChatCompletionParams, bad_status=400)
     job = admit(request, wish_chat_completion(request, params))
-    return await _answer(request, params, job, ChatCompletionsDialect(_facts("chatcmpl", params, job)))
+    return await _answer(request, params, job, ChatCompletionsDialect(facts_of("chatcmpl", params, job)))
 
 
 async def completions(request: web.Request) -> web.StreamResponse:
     """`/v1/completions`, streamed or whole."""
     params = await read(request, CompletionParams, bad_status=400)
     job = admit(request, wish_completion(request, params))
-    return await _answer(request, params, job, CompletionsDialect(_facts("cmpl", params, job)))
+    return await _answer(request, params, job, CompletionsDialect(facts_of("cmpl", params, job)))
 
 
 async def _answer(
@@ -39,10 +37,6 @@ async def _answer(
         return await send_stream(request, stream, sse(request, has_ids=wants_resume(request)))
     body = dialect.whole(*await collect(stream))
     return web.Response(body=body, content_type="application/json", headers={"X-Stream-Id": stream.id})
-
-
-def _facts(prefix: str, params: CommonParams, job: Job) -> Facts:
-    return Facts(f"{prefix}-{secrets.token_hex(12)}", job.model, job.work.num_choices, params.has_usage)
 
 
 async def list_models(request: web.Request) -> web.Response:

@@ -1,21 +1,48 @@
-"""Websocket routes."""
+"""Websocket routes: each opens a connection and has its talk run until the socket closes."""
 
-from aiohttp import WSMsgType, web
+from contextlib import AbstractAsyncContextManager
 
-from service.errors import BadParams, error_object
-from service.keys import SOCKETS
+from aiohttp import web
+
+from service.keys import CALLER, CLIENTS, SOCKETS
+from service.sockets.connection import Connection
+from service.talks.client import ClientTalk
+from service.talks.completions import CompletionTalk
+from service.talks.echo import EchoTalk
+from service.talks.images import ImageTalk
 
 
 async def echo(request: web.Request) -> web.WebSocketResponse:
     """`/ws`: text in, `Echo: <text>` out; a connectivity check."""
-    socket = await request.app[SOCKETS].accept(request)
-    try:
-        async for message in socket:
-            if message.type is WSMsgType.TEXT:
-                await socket.send_str(f"Echo: {message.data}")
-            else:
-                error = BadParams("expected a text frame, not a binary one")
-                await socket.send_json({"type": "error", "error": error_object(error)})
-    finally:
-        request.app[SOCKETS].release(socket)
-    return socket
+    async with open_socket(request) as connection:
+        await EchoTalk(request, connection).run()
+    return connection.response
+
+
+async def client(request: web.Request) -> web.WebSocketResponse:
+    """A chat with one client, who is known by his id."""
+    clients, caller, client_id = request.app[CLIENTS], request[CALLER], request.match_info["client_id"]
+    clients.require_free(caller, client_id)
+    async with open_socket(request) as connection:
+        with clients.hold(caller, client_id, connection):
+            await ClientTalk(request, connection).run()
+    return connection.response
+
+
+async def chat_completions(request: web.Request) -> web.WebSocketResponse:
+    """Chat completions over one websocket, several at once."""
+    async with open_socket(request) as connection:
+        await CompletionTalk(request, connection).run()
+    return connection.response
+
+
+async def images(request: web.Request) -> web.WebSocketResponse:
+    """Images over a websocket, one after another."""
+    async with open_socket(request) as connection:
+        await ImageTalk(request, connection).run()
+    return connection.response
+
+
+def open_socket(request: web.Request) -> AbstractAsyncContextManager[Connection]:
+    """The upgraded connection of this request. Raises as `Sockets.open`."""
+    return request.app[SOCKETS].open(request, request[CALLER])

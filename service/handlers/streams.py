@@ -3,9 +3,11 @@
 from aiohttp import web
 
 from service.errors import BadParams, Conflict
+from service.handlers.sockets import open_socket
 from service.keys import CALLER, CATALOGUE
 from service.negotiation import choose_framing
 from service.streams import Stream
+from service.talks.streams import StreamTalk
 from service.wire import send_stream
 
 
@@ -16,9 +18,14 @@ async def list_streams(request: web.Request) -> web.Response:
 
 
 async def follow_stream(request: web.Request) -> web.StreamResponse:
-    """The stream's events after `Last-Event-ID`, then live."""
-    stream = _find(request)
-    return await send_stream(request, stream, choose_framing(request), after=_last_event_id(request))
+    """The stream's events after `Last-Event-ID`, then live; as messages over a websocket."""
+    stream, after = _find(request), _last_event_id(request)
+    if "Upgrade" not in request.headers:
+        return await send_stream(request, stream, choose_framing(request), after=after)
+    stream.require_logged(after)
+    async with open_socket(request) as connection:
+        await StreamTalk(request, connection, stream, after).run()
+    return connection.response
 
 
 async def cancel_stream(request: web.Request) -> web.Response:

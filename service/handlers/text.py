@@ -3,15 +3,15 @@
 from aiohttp import web
 
 from service.admission import admit
+from service.chat.remember import remember_at_end
 from service.dialects.native import ChatDialect, GenerateDialect, PlainDialect, SafeDialect, StreamTextDialect
-from service.keys import DISPATCHER, SESSIONS
+from service.keys import DISPATCHER
 from service.negotiation import TEXT, choose_framing
 from service.params.native import ChatParams, GenerateParams, PromptParams, SafeParams
 from service.params.read import read
 from service.streams import Stream
 from service.wire import send_stream
 from service.wishing import wish_chat, wish_prompt
-from workers.messages import ChatMessage
 
 
 async def stream_text(request: web.Request) -> web.StreamResponse:
@@ -60,19 +60,5 @@ async def _chat(request: web.Request) -> Stream:
     params = await read(request, ChatParams)
     job = admit(request, await wish_chat(request, params))
     stream = request.app[DISPATCHER].submit(job, ChatDialect(job.stream_id))
-    if params.session_id:
-        _remember_at_end(request, params.session_id, params.message, stream)
+    remember_at_end(request, params, stream)
     return stream
-
-
-def _remember_at_end(request: web.Request, session_id: str, question: str, stream: Stream) -> None:
-    """An answer that was begun belongs to the history, however it ended."""
-    job, sessions = stream.job, request.app[SESSIONS]
-    job.keeps_text = True
-
-    def remember(_: Stream) -> None:
-        if job.texts:
-            exchange = ChatMessage("user", question), ChatMessage("assistant", "".join(job.texts))
-            sessions.remember_soon(job.key, session_id, *exchange)
-
-    stream.on_end.append(remember)

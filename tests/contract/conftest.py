@@ -10,10 +10,14 @@ ALICE, BOB = "sk-alice", "sk-bob"
 STRICT = """
 [http]
 max_body_bytes = 20_000
-max_message_bytes = 2_048
-max_sockets = 2
 cors_origins = ["https://app.example"]
 keepalive_interval_s = 0.05
+
+[sockets]
+max_message_bytes = 2_048
+low_unsent_bytes = 1_024
+max_sockets = 4
+max_sockets_per_key = 2
 
 [auth]
 keys = { alice = "sk-alice", bob = "sk-bob" }

@@ -12,6 +12,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from PIL import Image
 
 from tests.service_process import ServiceProcess
+from tests.slow import narrow_connector
 
 TIMEOUT_S = 30
 WISHES: dict[str, Any] = {"type": "generate", "prompt": "a fox", "seed": 7, "steps": 2, "preview_every": 1}
@@ -147,9 +148,15 @@ async def test_its_streams_are_streams_like_others(
     assert (own["route"], own["model"], own["state"], own["steps"]) == ("/ws/images", "sd", "completed", 2)
 
 
-async def test_a_slow_reader_loses_previews_and_nothing_else(
-    socket: ClientWebSocketResponse, service: ServiceProcess
-) -> None:
+async def test_a_slow_reader_loses_previews_and_nothing_else(service: ServiceProcess) -> None:
+    async with (
+        aiohttp.ClientSession(connector=narrow_connector()) as session,
+        session.ws_connect(f"{service.url}/ws/images") as socket,
+    ):
+        await check_slow_reader(socket, service)
+
+
+async def check_slow_reader(socket: ClientWebSocketResponse, service: ServiceProcess) -> None:
     steps = 24
     wishes = WISHES | {"steps": steps, "width": 256, "height": 256, "image_format": "png", "binary": True}
     await socket.send_json(wishes)

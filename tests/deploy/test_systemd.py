@@ -112,7 +112,7 @@ def test_unit_leaves_time_to_load_and_to_drain() -> None:
     leaving_s = settings.http.drain_timeout_s + SHUTDOWN_TIMEOUT_S + settings.workers.stop_timeout_s
     assert number("TimeoutStopSec") > leaving_s
     assert number("TimeoutStartSec") > settings.workers.load_timeout_s
-    assert number("LimitNOFILE") > settings.http.max_sockets
+    assert number("LimitNOFILE") > settings.sockets.max_sockets
 
 
 def test_ready_comes_once_it_serves(notify: NotifySocket, tmp_path: Path, paced_config: str) -> None:

@@ -11,7 +11,7 @@ from service.dispatcher import Dispatcher
 from service.errors import Unavailable
 from service.job import Job
 from service.metrics import Metrics
-from service.sockets import Sockets
+from service.sockets.registry import Sockets
 from service.stores.memory import MemoryStore
 from service.streams import Stream
 from service.turn import Turn
@@ -62,7 +62,9 @@ class House:
         settings = load([*echo, "--set", "streams.retry_backoff_s=0.001", *flags], {})
         self.supervisor: Any = FakeSupervisor()
         self.catalogue = Catalogue(settings.streams)
-        metrics = Metrics(self.catalogue, self.supervisor, Sockets(1, 1_024), MemoryStore(settings.store))
+        metrics = Metrics(
+            self.catalogue, self.supervisor, Sockets(settings.sockets, []), MemoryStore(settings.store)
+        )
         self.dispatcher = Dispatcher(settings, self.supervisor, self.catalogue, metrics, Turn())
 
     @property

@@ -1,0 +1,1 @@
+"""Websockets: one connection layer under every route that upgrades."""

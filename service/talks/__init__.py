@@ -1,0 +1,1 @@
+"""What each websocket route says and understands."""

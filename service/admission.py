@@ -3,6 +3,7 @@
 import secrets
 
 from aiohttp import web
+from msgspec import structs
 
 from service.errors import BadParams, TooMany, Unavailable
 from service.job import Job
@@ -82,16 +83,7 @@ def _sampling(request: web.Request, wishes: Wishes, limits: Limits) -> Sampling:
     default = request.app[SETTINGS].limits.default_max_tokens
     max_tokens = wishes.max_tokens if wishes.max_tokens is not None else min(default, max_len or default)
     seed = sampling.seed if sampling.seed is not None else secrets.randbits(SEED_BITS)
-    return Sampling(
-        max_tokens=max_tokens,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k,
-        min_p=sampling.min_p,
-        seed=seed,
-        stop=sampling.stop,
-        ignore_eos=sampling.ignore_eos,
-    )
+    return Sampling(**(structs.asdict(sampling) | {"max_tokens": max_tokens, "seed": seed}))
 
 
 def _check_room(request: web.Request) -> None:

@@ -56,8 +56,19 @@ class TokenPrompt(Message, frozen=True, gc=False):
 Prompt = ChatPrompt | TextPrompt | TokenPrompt
 
 
+class TokenBias(Message, frozen=True, gc=False):
+    """What is added to a token's logit."""
+
+    token_id: int
+    bias: float
+
+
 class Sampling(Message, frozen=True, gc=False):
-    """How each next token is chosen. Temperature 0 is greedy; top_k 0 and top_p 1 are off."""
+    """How each next token is chosen. Temperature 0 is greedy; top_k 0 and top_p 1 are off.
+
+    The penalties for presence and frequency are taken off the logits of tokens that the answer has, once
+    or for each time; repetition_penalty divides those of the prompt's too, 1 is off.
+    """
 
     max_tokens: int
     temperature: float = 1.0
@@ -67,6 +78,10 @@ class Sampling(Message, frozen=True, gc=False):
     seed: int = 0
     stop: list[str] = []
     ignore_eos: bool = False
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: list[TokenBias] = []
 
 
 class TextWork(Message, frozen=True, gc=False):

@@ -1,5 +1,6 @@
 """Params of the OpenAI API. Unknown fields are ignored; known ones are checked, also unused ones."""
 
+import re
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -18,9 +19,11 @@ from service.params.fields import (
     stop_list,
 )
 from service.params.wishes import SamplingWishes
-from workers.messages import ChatMessage, Prompt, TextPrompt, TokenPrompt
+from workers.messages import ChatMessage, Prompt, TextPrompt, TokenBias, TokenPrompt
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
+TOKEN_ID = re.compile(r"\d{1,9}", re.ASCII)
+LogitBias = Annotated[dict[str, Annotated[float, Meta(ge=-100, le=100)]], Meta(max_length=1_024)]
 
 
 class StreamOptions(Struct):
@@ -45,7 +48,7 @@ class CommonParams(Struct, kw_only=True):
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     repetition_penalty: Annotated[float, Meta(gt=0, le=2)] | None = None
-    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+    logit_bias: LogitBias | None = None
 
     def sampling(self) -> SamplingWishes:
         return SamplingWishes(
@@ -56,16 +59,14 @@ class CommonParams(Struct, kw_only=True):
             seed=self.seed,
             stop=stop_list(self.stop),
             ignore_eos=self.ignore_eos,
+            presence_penalty=self.presence_penalty or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            repetition_penalty=self.repetition_penalty or 1.0,
+            logit_bias=[TokenBias(_token_id(key), bias) for key, bias in (self.logit_bias or {}).items()],
         )
 
     def check(self) -> None:
         """Refuse what this service cannot do yet, rather than answer as if it had not been asked."""
-        for name in ("presence_penalty", "frequency_penalty", "logit_bias"):
-            if getattr(self, name):
-                raise BadParams(f"$.{name}: not supported by this service", param=name, status=400)
-        if self.repetition_penalty not in (None, 1):
-            message = f"$.repetition_penalty: {self.repetition_penalty} not supported; send 1"
-            raise BadParams(message, param="repetition_penalty", status=400)
         if self.stream_options and not self.stream:
             raise BadParams(
                 "$.stream_options: only allowed with stream = true", param="stream_options", status=400
@@ -149,6 +150,13 @@ class CompletionParams(CommonParams, kw_only=True):
         return [
             TextPrompt(item) if isinstance(item, str) else TokenPrompt(_ids(item)) for item in self.prompt
         ]
+
+
+def _token_id(key: str) -> int:
+    if not TOKEN_ID.fullmatch(key):
+        message = f"$.logit_bias: expected token ids as keys, not {key[:60]!r}"
+        raise BadParams(message, param="logit_bias", status=400)
+    return int(key)
 
 
 def _ids(item: int | list[int]) -> list[int]:

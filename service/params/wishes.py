@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from workers.messages import Prompt
+from workers.messages import Prompt, TokenBias
 
 
 class SamplingWishes(Struct, frozen=True):
@@ -15,6 +15,10 @@ class SamplingWishes(Struct, frozen=True):
     seed: int | None = None
     stop: list[str] = []
     ignore_eos: bool = False
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: list[TokenBias] = []
 
 
 class Wishes(Struct, frozen=True):

@@ -171,10 +171,6 @@ def test_unknown_model_is_404_naming_the_known(service: ServiceProcess) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("presence_penalty", 1),
-        ("frequency_penalty", -1),
-        ("repetition_penalty", 1.5),
-        ("logit_bias", {"5": 10}),
         ("logprobs", True),
         ("top_logprobs", 2),
         ("tools", [{"type": "function", "function": {"name": "f"}}]),
@@ -184,3 +180,41 @@ def test_unknown_model_is_404_naming_the_known(service: ServiceProcess) -> None:
 def test_what_cannot_be_done_is_refused_not_ignored(service: ServiceProcess, field: str, value: Any) -> None:
     answer = service.http.post("/v1/chat/completions", json={"messages": MESSAGES, field: value})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "names"),
+    [
+        ("presence_penalty", 2.5, "2.5"),
+        ("frequency_penalty", "high", "high"),
+        ("repetition_penalty", 0, "0"),
+        ("logit_bias", {"5": 101}, "101"),
+        ("logit_bias", {"fox": 1}, "fox"),
+        ("logit_bias", {"-5": 1}, "-5"),
+        ("logit_bias", dict.fromkeys(map(str, range(1_025)), 1), "1024"),
+    ],
+)
+@pytest.mark.parametrize("path", ["chat/completions", "completions"])
+def test_bad_sampling_is_named(
+    service: ServiceProcess, path: str, field: str, value: Any, names: str
+) -> None:
+    prompt = {"messages": MESSAGES} if path.startswith("chat") else {"prompt": TEXT}
+    answer = service.http.post(f"/v1/{path}", json=prompt | {field: value})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"].split(".")[0].split("[")[0]) == (400, field)
+    assert names in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("presence_penalty", 2),
+        ("frequency_penalty", -2.0),
+        ("repetition_penalty", 1.5),
+        ("logit_bias", {"5": 100, "0": -100}),
+        ("logit_bias", {}),
+    ],
+)
+def test_sampling_that_echo_has_no_use_for_is_taken(service: ServiceProcess, field: str, value: Any) -> None:
+    answer = service.http.post("/v1/chat/completions", json={"messages": MESSAGES, field: value})
+    assert answer.json()["choices"][0]["message"]["content"] == TEXT

@@ -71,6 +71,16 @@ def test_a_stop_string_ends_the_text_before_it(client: openai.OpenAI) -> None:
     assert choice.message.content == whole[: whole.index(word)]
 
 
+def test_a_penalty_and_a_bias_change_what_is_said(client: openai.OpenAI) -> None:
+    wishes = {"temperature": 0, "max_tokens": 60}
+    plain = ask(client, STORY, **wishes).choices[0].message.content
+    assert ask(client, STORY, frequency_penalty=2, **wishes).choices[0].message.content != plain
+    bias = {str(token_id): -100 for token_id in range(2, 12)}
+    assert ask(client, STORY, logit_bias=bias, **wishes).choices[0].message.content != ""
+    with pytest.raises(openai.BadRequestError, match="token id 2048 is not in 0 … 2047"):
+        ask(client, STORY, logit_bias={"2048": 1}, **wishes)
+
+
 def test_length_and_context_limits(client: openai.OpenAI) -> None:
     assert ask(client, STORY, max_tokens=5).choices[0].finish_reason == "length"
     with pytest.raises(openai.BadRequestError, match="limit of model"):

@@ -114,7 +114,7 @@ class LlmEngine(Engine[TextWork]):
             chunk.sequence.num_cached_tokens += chunk.num_tokens
         if not batch.sampled_sequences:
             return
-        draws = [Draw(s.job.sampling, s.seed, s.num_tokens) for s in batch.sampled_sequences]
+        draws = [Draw(s.job.sampling, s.seed, s.num_tokens, s.counts) for s in batch.sampled_sequences]
         for sequence, token_id in zip(batch.sampled_sequences, sample(logits, draws), strict=True):
             if sequence.job.job_id in self._jobs:
                 self._take(sequence, token_id)

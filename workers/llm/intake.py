@@ -40,6 +40,7 @@ class Intake:
 
     def make(self, job_id: JobId, work: TextWork) -> Job:
         """Choice i of a prompt draws with seed + i. An answer ends with the model's context at the latest."""
+        self._encoder.check([token.token_id for token in work.sampling.logit_bias], "logit_bias")
         prompts = [self._encode(prompt, work.sampling.max_tokens) for prompt in work.prompts]
         generated = work.generated or [[]] * work.num_choices
         job = Job(job_id, work.sampling)

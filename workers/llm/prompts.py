@@ -70,14 +70,14 @@ class PromptEncoder:
             raise JobError("bad_params", message, "messages") from error
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def check(self, token_ids: list[int]) -> None:
+    def check(self, token_ids: list[int], param: str = "prompt") -> None:
         """Raises JobError for an id that the model does not know."""
         for token_id in token_ids:
             if not 0 <= token_id < self._vocab_size:
                 message = (
                     f'token id {token_id} is not in 0 … {self._vocab_size - 1} (model "{self._model_name}")'
                 )
-                raise JobError("bad_params", message, "prompt")
+                raise JobError("bad_params", message, param)
 
     def _first_token(self) -> list[int]:
         if self._tokenizer.bos_token_id is None:

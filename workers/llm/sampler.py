@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workers.llm.penalties import TokenCounts, adjust
 from workers.llm.uniform import uniforms
 from workers.messages import Sampling
 
@@ -15,11 +16,12 @@ NUM_CANDIDATES = 256
 
 
 class Draw(NamedTuple):
-    """One token to be drawn: the answer's `position`-th, counted from 0."""
+    """One token to be drawn: the answer's `position`-th, counted from 0; `counts` are of those before it."""
 
     sampling: Sampling
     seed: int
     position: int
+    counts: TokenCounts | None = None
 
 
 def sample(logits: Tensor, draws: list[Draw]) -> list[int]:
@@ -27,9 +29,10 @@ def sample(logits: Tensor, draws: list[Draw]) -> list[int]:
 
     A token depends on its row's logits, seed, position and parameters alone, never on the other rows:
     the filters keep all tokens from a threshold up, and one uniform number picks among these in the
-    order of the vocabulary.
+    order of the vocabulary. What is in `logits` afterwards is not what was.
     """
     logits = logits.float()
+    adjust(logits, draws)
     best, token_ids = logits.max(-1)
     rows = [row for row, draw in enumerate(draws) if draw.sampling.temperature > 0]
     if rows:

@@ -1,6 +1,7 @@
 """One answer to one prompt, and one job's set of them."""
 
 from workers.detokenizer import Detokenizer
+from workers.llm.penalties import TokenCounts
 from workers.llm.stops import StopFinder
 from workers.messages import JobId, Sampling, Usage
 
@@ -57,6 +58,7 @@ class Sequence:
         self.token_ids = list(prompt_ids)
         self.num_prompt_tokens = len(prompt_ids)
         self.answer = answer
+        self.counts = TokenCounts.of(job.sampling, prompt_ids)
         self.age = 0  # place in the order of arrival
         self.max_tokens = 0
         self.seed = 0
@@ -77,13 +79,18 @@ class Sequence:
         """Take over an answer's beginning that was sent already: its text goes nowhere."""
         self.token_ids += generated
         for token_id in generated:
-            self.answer.push(token_id)
+            self._note(token_id)
 
     def append(self, token_id: int) -> str:
         """Add a sampled token; return the text to show."""
         self.token_ids.append(token_id)
         self.unsent_ids.append(token_id)
         self.job.completion_tokens += 1
+        return self._note(token_id)
+
+    def _note(self, token_id: int) -> str:
+        if self.counts is not None:
+            self.counts.add(token_id)
         return self.answer.push(token_id)
 
     def end_reason(self, eos_ids: frozenset[int]) -> str | None:

@@ -83,8 +83,8 @@ class UpgradeRequired(ApiError):
     status = 426
     type = "invalid_request_error"
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, code="upgrade_required", param="Upgrade")
+    def __init__(self, message: str, *, param: str = "Upgrade") -> None:
+        super().__init__(message, code="upgrade_required", param=param)
 
 
 class TooMany(ApiError):

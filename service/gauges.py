@@ -1,5 +1,6 @@
 """What is read when Prometheus asks: streams, feeds and workers as they are now."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ def stream_gauges(catalogue: Catalogue) -> Iterator[Metric]:
 
 def socket_gauges(sockets: Sockets) -> Iterator[Metric]:
     counts = sockets.counts
+    num_tasks = len(asyncio.all_tasks())
+    yield GaugeMetricFamily("sluice_tasks", "Tasks of the service's event loop.", value=num_tasks)
     family = GaugeMetricFamily("sluice_open_sockets", "Websockets open now.", labels=["route"])
     for route, of_route in counts.items():
         family.add_metric([route], of_route.num_open)

@@ -1,5 +1,6 @@
 """What operators see: counters and histograms fed as events pass, gauges read when asked."""
 
+import asyncio
 import os
 import time
 from collections import Counter, deque
@@ -173,6 +174,7 @@ class Metrics(Collector):
             "log_bytes": self._catalogue.log_bytes(),
             "open_sockets": len(self._sockets),
             "sockets": self._sockets.summary(),
+            "num_tasks": len(asyncio.all_tasks()),
             **{kind: dict(of_model) for kind, of_model in self._made.items()},
             "ended": dict(self._endings()),
             "store": self._store.figures()._asdict(),

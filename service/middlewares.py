@@ -11,6 +11,7 @@ from aiohttp.http import HttpProcessingError
 
 from service.errors import ApiError, BadParams, NotFound, Unauthorized, error_object
 from service.keys import CALLER, REQUEST_ID, SETTINGS
+from service.sockets.handshake import asks_for_websocket
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 def _caller(request: web.Request) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     key = token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
-    if not key and request.app[SETTINGS].auth.allow_query_token and "Upgrade" in request.headers:
+    if not key and request.app[SETTINGS].auth.allow_query_token and asks_for_websocket(request):
         # A browser's WebSocket cannot send headers.
         key = request.query.get("token", "")
     return request.app[GATE].caller(request.path, key)
@@ -154,6 +155,7 @@ def error_response(error: ApiError) -> web.Response:
         response.headers["Retry-After"] = str(error.retry_after_s)
     if error.status == 426:
         response.headers["Upgrade"] = "websocket"
+        response.headers["Sec-WebSocket-Version"] = "13"
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

@@ -12,6 +12,7 @@ from workers.messages import TaskSpec
 if TYPE_CHECKING:
     from service.routes import Route
 
+WEBSOCKET = "websocket"
 TASK_PATH = "/tasks/{name}"
 PLACE = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 # What every stream's request may carry beside its own params.
@@ -80,10 +81,7 @@ def _operation(route: "Route", schema_of: dict[Any, Any], components: dict[str, 
         "parameters": [
             _parameter(name, "path", {"type": "string"}, True) for name in PLACE.findall(route.path)
         ],
-        "responses": {
-            "200": {"description": summary, "content": {kind: {} for kind in route.media}},
-            "default": error,
-        },
+        "responses": {**_answers(route, summary), "default": error},
     }
     if route.params and route.method == "GET":
         schema = components[route.params.__name__]
@@ -96,6 +94,17 @@ def _operation(route: "Route", schema_of: dict[Any, Any], components: dict[str, 
         operation["requestBody"] = {"required": True, "content": body}
     operation["parameters"] += _of_streams(route)
     return operation
+
+
+def _answers(route: "Route", summary: str) -> dict[str, Any]:
+    """By status what comes when all is well: a body, messages, or either."""
+    kinds = [kind for kind in route.media if kind != WEBSOCKET]
+    answers: dict[str, Any] = {}
+    if kinds:
+        answers["200"] = {"description": summary, "content": {kind: {} for kind in kinds}}
+    if WEBSOCKET in route.media:
+        answers["101"] = {"description": f"A websocket, for `Upgrade: {WEBSOCKET}`: {summary}"}
+    return answers
 
 
 def _of_streams(route: "Route") -> list[dict[str, Any]]:

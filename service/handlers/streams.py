@@ -6,6 +6,7 @@ from service.errors import BadParams, Conflict
 from service.handlers.sockets import open_socket
 from service.keys import CALLER, CATALOGUE
 from service.negotiation import choose_framing
+from service.sockets.handshake import asks_for_websocket
 from service.streams import Stream
 from service.talks.streams import StreamTalk
 from service.wire import send_stream
@@ -20,7 +21,7 @@ async def list_streams(request: web.Request) -> web.Response:
 async def follow_stream(request: web.Request) -> web.StreamResponse:
     """The stream's events after `Last-Event-ID`, then live; as messages over a websocket."""
     stream, after = _find(request), _last_event_id(request)
-    if "Upgrade" not in request.headers:
+    if not asks_for_websocket(request):
         return await send_stream(request, stream, choose_framing(request), after=after)
     stream.require_logged(after)
     async with open_socket(request) as connection:

@@ -4,12 +4,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from aiohttp import WSCloseCode
+from aiohttp import WSCloseCode, web
 
-from service.errors import Conflict
+from service.errors import BadParams, Conflict
 from service.sockets.connection import Connection
 
 ClientKey = tuple[str, str]
+
+MAX_CLIENT_ID_CHARS = 128
+
+
+def read_client_id(request: web.Request) -> str:
+    """The id in the path. Raises BadParams when it is too long."""
+    client_id = request.match_info["client_id"]
+    if len(client_id) > MAX_CLIENT_ID_CHARS:
+        message = f"client_id has {len(client_id)} characters > {MAX_CLIENT_ID_CHARS}"
+        raise BadParams(message, param="client_id")
+    return client_id
 
 
 class Clients:

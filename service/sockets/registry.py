@@ -5,15 +5,15 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import WSCloseCode, web
 from msgspec import Struct, to_builtins
 
 from config.settings import SocketSettings
-from service.errors import Forbidden, TooMany, Unavailable, UpgradeRequired
+from service.errors import TooMany, Unavailable
 from service.sockets.connection import CLOSE_TIMEOUT_S, Connection, Seat
 from service.sockets.counts import Counts
+from service.sockets.handshake import require_handshake, require_origin
 from service.sockets.throttle import Throttle
 
 RETRY_AFTER_S = 5
@@ -54,9 +54,10 @@ class Sockets:
         """Upgrade the caller's request; the connection is closed when the block ends.
 
         Before the upgrade raises Forbidden for a foreign origin, TooMany and Unavailable where there is
-        no room, UpgradeRequired when the request asks for no websocket.
+        no room, UpgradeRequired and BadParams when the request asks for no websocket, or wrongly.
         """
-        self._check(request)
+        require_handshake(request)
+        require_origin(request, self._origins)
         with self._seat(_route(request), caller) as seat:
             connection = await self._upgrade(request, seat)
             self._connections.add(connection)
@@ -88,17 +89,6 @@ class Sockets:
         for connection in self._connections:
             connection.close(WSCloseCode.SERVICE_RESTART, "the service is restarting")
         await asyncio.gather(*(connection.finish() for connection in self._connections))
-
-    def _check(self, request: web.Request) -> None:
-        if not web.WebSocketResponse().can_prepare(request):
-            raise UpgradeRequired(f"{request.path[:200]} is a websocket; connect with Upgrade: websocket")
-        origin = request.headers.get("Origin")
-        if origin is None or "*" in self._origins or origin in self._origins:
-            return
-        # A page of this very host may always: it came from behind the same address.
-        if urlsplit(origin).netloc != request.host:
-            message = f"Origin {origin[:200]!r} may not connect (http.cors_origins)"
-            raise Forbidden(message, code="origin_not_allowed", param="Origin")
 
     @contextmanager
     def _seat(self, route: str, caller: str) -> Iterator[Seat]:
@@ -138,7 +128,8 @@ class Sockets:
             timeout=CLOSE_TIMEOUT_S,
             autoping=False,
             compress=settings.compress,
-            max_msg_size=settings.max_message_bytes,
+            # aiohttp refuses what reaches its limit.
+            max_msg_size=settings.max_message_bytes + 1,
         )
         await response.prepare(request)
         if request.transport is None:

@@ -21,6 +21,7 @@ NAMES = {
     "sluice_streams_ended": "counter",
     "sluice_active_streams": "gauge",
     "sluice_open_sockets": "gauge",
+    "sluice_tasks": "gauge",
     "sluice_paused_jobs": "gauge",
     "sluice_unread_bytes": "gauge",
     "sluice_log_bytes": "gauge",
@@ -86,8 +87,10 @@ def test_openapi_describes_every_route(service: ServiceProcess) -> None:
     for route in ROUTES:
         path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path)
         operation = document["paths"][path][route.method.lower()]
-        assert operation["summary"] and operation["responses"]["200"]["description"]
-        assert set(operation["responses"]["200"]["content"]) == set(route.media)
+        answers = operation["responses"]
+        assert operation["summary"] and all(answer["description"] for answer in answers.values())
+        media = set(answers.get("200", {}).get("content", {}))
+        assert media | ({"websocket"} if "101" in answers else set()) == set(route.media)
         in_path = [p["name"] for p in operation["parameters"] if p["in"] == "path"]
         assert in_path == re.findall(r"\{(\w+)\}", path)
         assert ("requestBody" in operation) == (route.method == "POST" and route.params is not None)

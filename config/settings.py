@@ -82,7 +82,22 @@ class StreamSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class ChatSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_sessions: Positive
     max_chars: Positive
+    max_waiting: Annotated[int, Meta(ge=1, le=1_000)]
     session_ttl_s: Seconds
+
+
+class DocumentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    max_documents: Positive
+    max_open: Positive
+    ttl_s: Annotated[float, Meta(gt=0, le=3_153_600_000)]
+    save_interval_s: Annotated[float, Meta(ge=0.01, le=3_600)]
+    max_chars: Positive
+    max_parts: Annotated[int, Meta(ge=1, le=100_000)]
+    max_history: Annotated[int, Meta(ge=1, le=1_000_000)]
+    max_history_chars: Positive
+    max_transform_steps: Positive
+    max_yjs_bytes: NumBytes
+    yjs_text: Name
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -186,6 +201,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: LimitSettings
     streams: StreamSettings
     chat: ChatSettings
+    documents: DocumentSettings
     store: StoreSettings
     feeds: FeedSettings
     workers: WorkerSettings

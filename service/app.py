@@ -8,6 +8,7 @@ from aiohttp import web
 
 from config.settings import Settings
 from service.catalogue import Catalogue
+from service.chat.room import CHATS, ChatRoom
 from service.chat.sessions import Sessions
 from service.dispatcher import Dispatcher
 from service.feed_sources import make_source
@@ -30,6 +31,7 @@ from service.middlewares import GATE, Gate, add_headers, answer_errors, authoris
 from service.routes import ROUTES, add_routes
 from service.sockets.clients import Clients
 from service.sockets.registry import Sockets
+from service.sockets.room import Rooms
 from service.stores.kinds import make_store
 from service.supervisor import Supervisor
 from service.turn import Turn
@@ -58,6 +60,7 @@ def make_app(settings: Settings) -> web.Application:
     app[CLIENTS] = Clients(settings.sockets.same_client)
     app[STORE] = store
     app[SESSIONS] = Sessions(settings.chat, store)
+    app[CHATS] = Rooms(ChatRoom)
     app[GATE] = Gate(settings.auth.keys, frozenset(route.path for route in ROUTES if route.is_open))
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(_close_sockets)

@@ -25,6 +25,7 @@ from service.params.images import ImageGenerationParams, ImageParams
 from service.params.native import ChatParams, GenerateParams, PromptParams, SafeParams
 from service.params.openai import ChatCompletionParams, CompletionParams
 from service.params.pipeline import ItemsParams, PipelineParams, ProcessParams
+from service.params.sockets import SessionQuery
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -58,6 +59,7 @@ ROUTES = [
     Route("GET", "/chat/stream", text.chat_stream, ChatParams, SSE),
     Route("POST", "/chat/stream-simple", text.chat_stream_simple, ChatParams, TEXT),
     Route("POST", "/chat/stream/{stream_id}/cancel", streams.cancel_stream),
+    Route("GET", "/chat", sockets.chat, SessionQuery, WEBSOCKET),
     Route("GET", "/chat/sessions", sessions.list_sessions, SessionsParams),
     Route("GET", "/chat/sessions/{session_id}", sessions.get_session),
     Route("DELETE", "/chat/sessions/{session_id}", sessions.delete_session),

@@ -4,6 +4,7 @@ from aiohttp import web
 
 from service.admission import LOCAL, limits_of
 from service.bounds import Bounds
+from service.chat.sessions import joined
 from service.errors import NotFound
 from service.keys import CALLER, SESSIONS, SETTINGS
 from service.params.native import ChatParams, PromptParams
@@ -26,12 +27,20 @@ def wish_prompt(request: web.Request, params: PromptParams) -> Wishes:
 
 async def wish_chat(request: web.Request, params: ChatParams) -> Wishes:
     """One message of a user, for this service's own workers or a configured upstream."""
-    model = _provided_model(request, params)
-    Bounds(request).check("message", len(params.message), *CHARS)
+    model = check_chat(request, params)
     sessions, session_id = request.app[SESSIONS], params.session_id
     history = await sessions.history(request[CALLER], session_id) if session_id else []
-    prompt = ChatPrompt([*history, ChatMessage("user", params.message)], trims=session_id is not None)
+    messages = joined(history, [*params.system_messages(), ChatMessage("user", params.message)])
+    prompt = ChatPrompt(messages, trims=session_id is not None)
     return Wishes(model, [prompt], params.sampling(), params.max_tokens, provider=params.provider)
+
+
+def check_chat(request: web.Request, params: ChatParams) -> str:
+    """The model that is to answer. Raises NotFound, and BadParams for a message that is too long."""
+    model = _provided_model(request, params)
+    Bounds(request).check("message", len(params.message), *CHARS)
+    Bounds(request).check("system", len(params.system or ""), *CHARS)
+    return model
 
 
 def _provided_model(request: web.Request, params: ChatParams) -> str:

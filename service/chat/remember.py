@@ -12,12 +12,14 @@ def remember_at_end(request: web.Request, params: ChatParams, stream: Stream) ->
     """An answer that was begun belongs to the history, however it ended."""
     if params.session_id is None:
         return
-    job, sessions, session_id = stream.job, request.app[SESSIONS], params.session_id
+    job, sessions = stream.job, request.app[SESSIONS]
     job.keeps_text = True
+    place = sessions.place(job.key, params.session_id)
 
     def remember(_: Stream) -> None:
         if job.texts:
-            exchange = ChatMessage("user", params.message), ChatMessage("assistant", "".join(job.texts))
-            sessions.remember_soon(job.key, session_id, *exchange)
+            answer = ChatMessage("assistant", "".join(job.texts))
+            question = ChatMessage("user", params.message)
+            sessions.remember_soon(place, *params.system_messages(), question, answer)
 
     stream.on_end.append(remember)

@@ -32,6 +32,15 @@ class ChatSession(Struct):
     messages: list[ChatMessage]
 
 
+class Place:
+    """A session as one answer was begun in it: who deletes the session meanwhile wants none of it."""
+
+    def __init__(self, key: str, session_id: str) -> None:
+        self.key = key
+        self.session_id = session_id
+        self.is_gone = False
+
+
 class Sessions:
     """Conversations by (caller's key, session id): a session belongs to the key that began it.
 
@@ -44,6 +53,7 @@ class Sessions:
         self._store = store
         self._clock = clock
         self._locks: WeakValueDictionary[SessionKey, asyncio.Lock] = WeakValueDictionary()
+        self._places: WeakValueDictionary[SessionKey, Place] = WeakValueDictionary()
         # The newest of those that remember soon.
         self._remembering: dict[SessionKey, asyncio.Task[None]] = {}
 
@@ -63,7 +73,9 @@ class Sessions:
         return [_decode(entry) for entry in await self._store.list(KIND, key, limit)]
 
     async def delete(self, key: str, session_id: str) -> bool:
-        """Forget the session, now and on disk; whether there was one."""
+        """Forget the session, now and on disk, and the answers on their way in it; whether there was one."""
+        if place := self._places.pop((key, session_id), None):
+            place.is_gone = True
         await self._catch_up(key, session_id)
         async with self._lock(key, session_id):
             is_known = await self._store.delete(KIND, key, session_id)
@@ -79,8 +91,15 @@ class Sessions:
         await self._catch_up(key, session_id)
         await self._add(key, session_id, messages)
 
-    def remember_soon(self, key: str, session_id: str, *messages: ChatMessage) -> None:
+    def place(self, key: str, session_id: str) -> Place:
+        """Where an answer that begins now will be remembered."""
+        return self._places.setdefault((key, session_id), Place(key, session_id))
+
+    def remember_soon(self, place: Place, *messages: ChatMessage) -> None:
         """As `remember`, for who cannot wait. Whoever asks for the session later waits for it."""
+        if place.is_gone:
+            return
+        key, session_id = place.key, place.session_id
         task = asyncio.get_running_loop().create_task(self._try_remember(key, session_id, messages))
         self._remembering[key, session_id] = task
 
@@ -106,7 +125,9 @@ class Sessions:
             now = self._clock()
             session = await self._read(key, session_id) or ChatSession(session_id, now, now, [])
             session.updated_at = now
-            session.messages = trimmed([*session.messages, *messages], self._settings.max_chars, num_chars)
+            session.messages = trimmed(
+                joined(session.messages, messages), self._settings.max_chars, num_chars
+            )
             await self._store.put(
                 KIND,
                 key,
@@ -127,6 +148,15 @@ class Sessions:
 
     def _lock(self, key: str, session_id: str) -> asyncio.Lock:
         return self._locks.setdefault((key, session_id), asyncio.Lock())
+
+
+def joined(history: Sequence[ChatMessage], messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """The history with messages after it. A system message among them takes the place of those before."""
+    system = [message for message in messages if message.role == "system"]
+    if not system:
+        return [*history, *messages]
+    rest = [message for message in (*history, *messages) if message.role != "system"]
+    return [*(message for message in system if message.content), *rest]
 
 
 def num_chars(message: ChatMessage) -> int:

@@ -1,11 +1,17 @@
 """Websocket routes: each opens a connection and has its talk run until the socket closes."""
 
+import secrets
 from contextlib import AbstractAsyncContextManager
 
 from aiohttp import web
 
-from service.keys import CALLER, CLIENTS, SOCKETS
+from service.chat.room import CHATS
+from service.keys import CALLER, CLIENTS, SESSIONS, SOCKETS
+from service.params.read import parse_query
+from service.params.sockets import SessionQuery
+from service.sockets.clients import read_client_id
 from service.sockets.connection import Connection
+from service.talks.chat import ChatTalk
 from service.talks.client import ClientTalk
 from service.talks.completions import CompletionTalk
 from service.talks.echo import EchoTalk
@@ -21,11 +27,22 @@ async def echo(request: web.Request) -> web.WebSocketResponse:
 
 async def client(request: web.Request) -> web.WebSocketResponse:
     """A chat with one client, who is known by his id."""
-    clients, caller, client_id = request.app[CLIENTS], request[CALLER], request.match_info["client_id"]
+    clients, caller, client_id = request.app[CLIENTS], request[CALLER], read_client_id(request)
     clients.require_free(caller, client_id)
     async with open_socket(request) as connection:
         with clients.hold(caller, client_id, connection):
             await ClientTalk(request, connection).run()
+    return connection.response
+
+
+async def chat(request: web.Request) -> web.WebSocketResponse:
+    """A chat session, which several may join, and which outlives its sockets."""
+    query = parse_query(request.rel_url.raw_query_string, SessionQuery)
+    session_id, caller = query.session_id or f"cs_{secrets.token_urlsafe(12)}", request[CALLER]
+    history = await request.app[SESSIONS].history(caller, session_id)
+    async with open_socket(request) as connection:
+        with request.app[CHATS].enter(caller, session_id, connection) as room:
+            await ChatTalk(request, connection, room, len(history)).run()
     return connection.response
 
 

@@ -6,8 +6,10 @@ from msgspec import Meta, Struct
 
 from service.params.fields import MaxTokens, MinP, ModelName, Seed, Stop, Temperature, TopK, TopP, stop_list
 from service.params.wishes import SamplingWishes
+from workers.messages import ChatMessage
 
 Text = Annotated[str, Meta(min_length=1)]
+SessionName = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class PromptParams(Struct):
@@ -47,7 +49,10 @@ class SafeParams(GenerateParams):
 
 
 class ChatParams(Struct):
-    """`/chat/stream` and `/chat/stream-simple`."""
+    """`/chat/stream`, `/chat/stream-simple` and the messages of chats over websockets.
+
+    `system` is the system prompt, of the session too from now on; "" for none any more.
+    """
 
     message: Text
     model: ModelName | None = None
@@ -55,7 +60,12 @@ class ChatParams(Struct):
     max_tokens: MaxTokens | None = None
     temperature: Temperature = 0.7
     seed: Seed | None = None
-    session_id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    session_id: SessionName | None = None
+    system: str | None = None
 
     def sampling(self) -> SamplingWishes:
         return SamplingWishes(temperature=self.temperature, seed=self.seed)
+
+    def system_messages(self) -> list[ChatMessage]:
+        """The system prompt, where one is given."""
+        return [] if self.system is None else [ChatMessage("system", self.system)]

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from service.params.native import ChatParams
+from service.params.native import ChatParams, SessionName
 from service.params.openai import ChatCompletionParams
 
 StreamName = Annotated[str, Meta(max_length=128)]
@@ -16,6 +16,20 @@ class Cancel(Struct, tag_field="type", tag="cancel"):
 
 class ChatRequest(ChatParams, tag_field="type", tag="chat"):
     """`/ws/{client_id}`."""
+
+
+class UserMessage(ChatParams, tag_field="type", tag="user_message"):
+    """`/chat`. The socket's session is the message's, whatever `session_id` says."""
+
+
+class Typing(Struct, tag_field="type", tag="typing"):
+    """`/chat`: whether this member is typing."""
+
+    typing: bool
+
+
+class Ping(Struct, tag_field="type", tag="ping"):
+    """`/chat`: is answered by `pong`."""
 
 
 class SocketCompletion(ChatCompletionParams, kw_only=True):
@@ -31,5 +45,14 @@ class CancelCompletion(Struct, tag_field="type", tag="cancel"):
     stream_id: StreamName | None = None
 
 
+AnyChatMessage = UserMessage | Typing | Cancel | Ping
+
 # A type checker has no type for the type of a union.
 ClientMessage: Any = ChatRequest | Cancel
+ChatMessageIn: Any = AnyChatMessage
+
+
+class SessionQuery(Struct):
+    """Of `/chat`. Without an id a new session begins."""
+
+    session_id: SessionName | None = None

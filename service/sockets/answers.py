@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -23,10 +23,11 @@ class Answer(NamedTuple):
 
 
 class Answers:
-    """Runs them side by side, told apart by label."""
+    """Runs them side by side, told apart by label; or `one_by_one`, each shown after those before it."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, one_by_one: bool = False) -> None:
         self._connection = connection
+        self._turn = asyncio.Lock() if one_by_one else nullcontext()
         self._running: dict[str | None, Answer] = {}
 
     def require_free(self, label: str | None = None) -> None:
@@ -69,9 +70,10 @@ class Answers:
 
     async def _show(self, reader: Reader, show: Show) -> None:
         with self._connection.working(), suppress(ConnectionError):
-            async for seq, event in events_of(reader):
-                show(seq, event)
-                await self._connection.room()
+            async with self._turn:
+                async for seq, event in events_of(reader):
+                    show(seq, event)
+                    await self._connection.room()
 
     def _ended(self, label: str | None, task: asyncio.Task[None]) -> None:
         reader = self._running.pop(label).reader

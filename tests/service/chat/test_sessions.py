@@ -7,9 +7,10 @@ import msgspec
 import pytest
 
 from config.command_line import load
+from service.chat.remember import remember_at_end
 from service.chat.sessions import Sessions
-from service.handlers.text import _remember_at_end
 from service.keys import SESSIONS
+from service.params.native import ChatParams
 from service.stores.memory import MemoryStore
 from tests.service.fakes import JOB_ID, delta, finished, stream_of
 from workers.messages import ChatMessage, Failed, Usage
@@ -96,16 +97,16 @@ async def test_who_asks_after_an_answer_hears_it() -> None:
     """However many answers are still being written down, and in their order."""
     sessions = sessions_of()
     for number in range(20):
-        sessions.remember_soon("a", "s", ChatMessage("user", str(number)))
+        sessions.remember_soon(sessions.place("a", "s"), ChatMessage("user", str(number)))
     assert await contents(sessions, "a") == [str(number) for number in range(20)]
-    sessions.remember_soon("a", "t", ChatMessage("user", "x"))
+    sessions.remember_soon(sessions.place("a", "t"), ChatMessage("user", "x"))
     await sessions.settle()
     assert not sessions._remembering and not sessions._locks
 
 
 async def test_more_than_the_store_takes_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     sessions = sessions_of(max_chars=1_000_000_000)
-    sessions.remember_soon("a", "s", ChatMessage("user", "x" * 3_000_000))
+    sessions.remember_soon(sessions.place("a", "s"), ChatMessage("user", "x" * 3_000_000))
     await sessions.settle()
     assert [record.message for record in caplog.records] == ["not remembered"]
     assert await contents(sessions, "a") == []
@@ -123,7 +124,7 @@ async def test_only_answers_that_were_begun_are_remembered(events: list[Any], hi
     """A question that was too long would make every later one too long."""
     sessions, stream = sessions_of(), stream_of()
     request: Any = SimpleNamespace(app={SESSIONS: sessions})
-    _remember_at_end(request, "s", "q", stream)
+    remember_at_end(request, ChatParams("q", session_id="s"), stream)
     for event in events:
         stream.push(event)
     await sessions.settle()

@@ -47,6 +47,16 @@ max_num_seqs = 1
 max_waiting = 1
 """
 
+CHOOSY = (
+    "--model=echo",
+    "--set=model_defaults.engine=echo",
+    f"--set=auth.keys={{alice='{ALICE}', bob='{BOB}'}}",
+    "--set=auth.allow_query_token=true",
+    "--set=sockets.same_client=refuse",
+    "--set=sockets.compress=true",
+    "--set=sockets.max_message_bytes=2048",
+)
+
 
 @pytest.fixture(scope="module")
 def service(echo_service: ServiceProcess) -> Iterator[ServiceProcess]:
@@ -69,3 +79,13 @@ def strict_service(started_strict_service: ServiceProcess) -> Iterator[ServicePr
     """Small limits, the keys ALICE and BOB; model `steady` runs one job and lets one wait."""
     yield started_strict_service
     started_strict_service.check_serves(ALICE)
+
+
+@pytest.fixture(scope="session")
+def choosy_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """Keys, also as `?token=`; a client id that is connected is not taken over; messages are compressed."""
+    folder = tmp_path_factory.mktemp("choosy")
+    with ServiceProcess(folder, *CHOOSY) as service:
+        yield service
+        service.check_serves(ALICE)
+        assert service.stop() == 0

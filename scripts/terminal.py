@@ -1,6 +1,6 @@
 """What the terminal clients share: flags, a session with the service, Ctrl-C, and errors in words.
 
-A client shows one stream. Exit status: 0 whole, 1 an error (said on standard error), 130 cancelled.
+A client shows one stream or a chat. Exit status: 0 whole, 1 an error (said on standard error), 130 cancelled.
 """
 
 import argparse
@@ -38,7 +38,7 @@ class Talk:
     """A session with the service, and the id of the stream that it shows, once that is known."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+        self.session = session
         self.stream_id = ""
 
     @asynccontextmanager
@@ -47,7 +47,7 @@ class Talk:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A streamed answer. Raises Complaint when the service refuses."""
         headers = {"Accept": accept}
-        async with self._session.post(
+        async with self.session.post(
             path, json=body, headers=headers, read_bufsize=MAX_LINE_BYTES
         ) as response:
             if response.status != 200:
@@ -63,7 +63,7 @@ class Talk:
         try:
             async with asyncio.timeout(CANCEL_TIMEOUT_S):
                 if self.stream_id:
-                    async with self._session.post(f"/streams/{self.stream_id}/cancel"):
+                    async with self.session.post(f"/streams/{self.stream_id}/cancel"):
                         return await showing
         except (aiohttp.ClientError, Complaint, TimeoutError) as error:
             print(f"could not cancel: {error or 'no answer'}", file=sys.stderr)

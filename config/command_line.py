@@ -9,13 +9,16 @@ from typing import Any
 import msgspec
 
 from config.load import DEFAULT_FILE, ConfigError, Key, Layers, dotted, is_secret, lay_environment, read_toml
-from config.settings import ProviderSettings, Settings, StoreSettings
+from config.settings import DocumentSettings, ProviderSettings, Settings, StoreSettings
 
 FLAGS: dict[str, tuple[Key, str]] = {
     "host": (("http", "host"), "address to listen on"),
     "port": (("http", "port"), "TCP port to listen on; 0 lets the system choose"),
     "threads": (("workers", "threads"), "compute threads per worker; 0 leaves a core to the service"),
 }
+# What a stored document holds beside its text: its last operations' ids.
+RECORD_BYTES = 65_536
+
 MODEL_FLAGS = {
     "dtype": "auto, float32, bfloat16 or float16",
     "device": "auto, cpu, cuda, cuda:N or mps",
@@ -64,6 +67,7 @@ def finish(layers: Layers) -> Settings:
         raise ConfigError("models: none is configured; at least one is needed")
     _check_order(settings)
     _check_store(settings.store)
+    _check_documents(settings.documents, settings.store)
     return _with_secrets(settings)
 
 
@@ -91,6 +95,20 @@ def _check_store(store: StoreSettings) -> None:
         if getattr(store, name) > store.max_bytes:
             raise ConfigError(
                 f"store.{name} = {getattr(store, name)}: must be at most store.max_bytes = {store.max_bytes}"
+            )
+
+
+def _check_documents(documents: DocumentSettings, store: StoreSettings) -> None:
+    """A document that can be edited can be stored: at most 4 bytes a code point, or its Yjs history."""
+    room = store.max_value_bytes - RECORD_BYTES
+    for name, value, limit in (
+        ("max_chars", documents.max_chars, room // 4),
+        ("max_yjs_bytes", documents.max_yjs_bytes, room),
+    ):
+        if value > limit:
+            raise ConfigError(
+                f"documents.{name} = {value}: must be at most {limit} with store.max_value_bytes = "
+                f"{store.max_value_bytes}"
             )
 
 

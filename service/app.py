@@ -11,12 +11,14 @@ from service.catalogue import Catalogue
 from service.chat.room import CHATS, ChatRoom
 from service.chat.sessions import Sessions
 from service.dispatcher import Dispatcher
+from service.documents.library import Documents
 from service.feed_sources import make_source
 from service.feeds import Feed
 from service.keys import (
     CATALOGUE,
     CLIENTS,
     DISPATCHER,
+    DOCUMENTS,
     FEEDS,
     METRICS,
     SESSIONS,
@@ -60,6 +62,7 @@ def make_app(settings: Settings) -> web.Application:
     app[CLIENTS] = Clients(settings.sockets.same_client)
     app[STORE] = store
     app[SESSIONS] = Sessions(settings.chat, store)
+    app[DOCUMENTS] = metrics.documents = Documents(settings.documents, store)
     app[CHATS] = Rooms(ChatRoom)
     app[GATE] = Gate(settings.auth.keys, frozenset(route.path for route in ROUTES if route.is_open))
     app.on_response_prepare.append(add_headers)
@@ -87,6 +90,7 @@ async def _storing(app: web.Application) -> AsyncIterator[None]:
     await app[STORE].start()
     yield
     await app[SESSIONS].settle()
+    await app[DOCUMENTS].settle()
     await app[STORE].close()
 
 

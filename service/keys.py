@@ -6,6 +6,7 @@ from config.settings import Settings
 from service.catalogue import Catalogue
 from service.chat.sessions import Sessions
 from service.dispatcher import Dispatcher
+from service.documents.library import Documents
 from service.feeds import Feed
 from service.metrics import Metrics
 from service.sockets.clients import Clients
@@ -21,6 +22,7 @@ SUPERVISOR = web.AppKey("SUPERVISOR", Supervisor)
 TURN = web.AppKey("TURN", Turn)
 SOCKETS = web.AppKey("SOCKETS", Sockets)
 CLIENTS = web.AppKey("CLIENTS", Clients)
+DOCUMENTS = web.AppKey("DOCUMENTS", Documents)
 STORE = web.AppKey("STORE", Store)
 SESSIONS = web.AppKey("SESSIONS", Sessions)
 METRICS = web.AppKey("METRICS", Metrics)

@@ -4,11 +4,11 @@ import asyncio
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -69,6 +69,7 @@ class Metrics(Collector):
         self._samples: deque[tuple[float, int]] = deque(maxlen=NUM_SAMPLES)
         self.on_ended: list[Callable[[Stream], None]] = []
         self.feeds: Mapping[str, Feed] = {}
+        self.documents: Sized = ()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -178,6 +179,7 @@ class Metrics(Collector):
             **{kind: dict(of_model) for kind, of_model in self._made.items()},
             "ended": dict(self._endings()),
             "store": self._store.figures()._asdict(),
+            "open_documents": len(self.documents),
             "feeds": {name: feed.summary() for name, feed in self.feeds.items()},
             "workers": self._supervisor.summary(),
         }
@@ -205,6 +207,7 @@ class Metrics(Collector):
         yield from socket_gauges(self._sockets)
         yield from store_gauges(self._store)
         yield from feed_gauges(self.feeds)
+        yield GaugeMetricFamily("sluice_open_documents", "Documents open now.", value=len(self.documents))
         yield from worker_gauges(self._supervisor)
 
     def _counters(self) -> Metric:

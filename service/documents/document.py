@@ -53,10 +53,14 @@ class Document:
         return self._history.num_chars
 
     def submit(self, operation: Operation, base_version: int | None, author: str) -> Applied:
-        """Bring the operation from its version (None: the present one) to the text.
+        """`bring` and `commit` as one: raises as these do, and then nothing has changed."""
+        return self.commit(self.bring(operation, base_version), author)
+
+    def bring(self, operation: Operation, base_version: int | None) -> Edit:
+        """The operation, made at that version (None: the present one), as an edit of the present text.
 
         Raises NeedsState when the version is not in the history or too much work away, BadParams when
-        the operation is out of range or the text would be too long; then nothing has changed.
+        the operation is out of range.
         """
         past = self._history.after(self.version if base_version is None else base_version)
         length = past[0].length if past else len(self.content)
@@ -65,13 +69,17 @@ class Document:
             raise NeedsState(f"{len(edit.components)} components are too many for {len(past)} versions")
         for earlier in past:
             _, edit = transform(earlier, edit)
-        return self.commit(edit, author)
+        return edit
 
-    def commit(self, edit: Edit, author: str) -> Applied:
-        """Apply an edit of the present text, as the next version. Raises BadParams when it grows too long."""
+    def check(self, edit: Edit) -> None:
+        """Raises BadParams when the present text would grow too long by it; any may be made smaller."""
         if edit.new_length > max(self._limits.max_chars, edit.length):
             message = f"document length {edit.new_length} > {self._limits.max_chars} (limit of a document)"
             raise BadParams(message, param="operation", code="document_too_long")
+
+    def commit(self, edit: Edit, author: str) -> Applied:
+        """Apply an edit of the present text, as the next version. Raises as `check`."""
+        self.check(edit)
         self.content = edit.apply(self.content)
         self._history.add(edit)
         for other, position in self.cursors.items():

@@ -96,6 +96,8 @@ def test_environment_and_flags_add_models() -> None:
         (["--set", "store.kind=redis"], {}, ["flag --set", "store.kind", "redis"]),
         (["--set", "store.kind=sqlite"], {}, ["store.path", "sqlite", "file"]),
         (["--set", "store.max_bytes=2048"], {}, ["max_value_bytes", "store.max_bytes = 2048"]),
+        (["--set", "documents.max_chars=600000"], {}, ["documents.max_chars = 600000", "507904"]),
+        (["--set", "store.max_value_bytes=1048576"], {}, ["documents.max_chars = 400000", "at most 245760"]),
         ([], {"SLUICE__HTTP__PORT": "-1"}, ["environment SLUICE__HTTP__PORT", "-1", ">= 0"]),
         ([], {"SLUICE__HTTP__PROT": "1"}, ["environment SLUICE__HTTP__PROT", "http.port"]),
         ([], {"SLUICE__HTTP": "1"}, ["SLUICE__HTTP", "section"]),

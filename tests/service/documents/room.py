@@ -3,12 +3,15 @@
 import os
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
-from service.documents.document import Document
+from service.documents.document import Applied, Document
 from service.documents.history import NeedsState
 from service.documents.operations import Compound, Delete, Insert, Operation
+from service.documents.shared import Change, SharedDocument
 from tests.service.documents.editor import Editor
+from tests.service.documents.yjs_editor import YjsEditor
 
 # SLUICE_NUM_INTERLEAVINGS=1000 runs the project's full measure.
 NUM_INTERLEAVINGS = int(os.environ.get("SLUICE_NUM_INTERLEAVINGS", "60"))
@@ -36,22 +39,23 @@ class Decisions:
 class Room:
     """One run of editors who each make `num_changes`; `run` ends when nothing is under way."""
 
-    def __init__(self, document: Document, decisions: Decisions) -> None:
+    def __init__(self, document: Document | SharedDocument, decisions: Decisions) -> None:
         self.document = document
         self.num_states = 0
         self.inserted: set[str] = set(document.content)
         self.deleted: set[str] = set()
         self._decisions = decisions
-        self.editors = [Editor(document.content, document.version) for _ in range(NUM_EDITORS)]
+        self.writers = [Editor(document.content, document.version) for _ in range(NUM_EDITORS)]
+        self.editors: list[Editor | YjsEditor] = [*self.writers]
         self._inboxes: list[deque[Delivery]] = [deque() for _ in self.editors]
         self._next_character = FIRST_CHARACTER
 
     def run(self, num_changes: int) -> None:
         """Each editor changes its copy so often; channels and people take turns by chance."""
-        left = [num_changes] * NUM_EDITORS
+        left = [num_changes] * len(self.editors)
         eagerness, haste = 1 + self._decisions.below(6), 1 + self._decisions.below(8)
         while any(left) or self.is_busy:
-            who = self._decisions.below(NUM_EDITORS)
+            who = self._decisions.below(len(self.editors))
             action = self._decisions.below(3 * haste + eagerness)
             if action < haste:
                 self.carry_in(who)
@@ -63,7 +67,7 @@ class Room:
 
     def settle(self) -> None:
         while self.is_busy:
-            for who in range(NUM_EDITORS):
+            for who in range(len(self.editors)):
                 self.carry_in(who)
                 self.carry_out(who)
 
@@ -75,23 +79,30 @@ class Room:
         self.editors[who].change(self._some_operation(self.editors[who].text))
 
     def carry_in(self, who: int) -> None:
-        """The next operation of one editor comes to the server."""
-        if not self.editors[who].outbox:
-            return
-        operation, version = self.editors[who].outbox.pop(0)
+        """The next message of one editor comes to the server."""
         author = self.editors[who]
+        if not author.outbox or isinstance(author, YjsEditor):
+            return
+        operation, version = author.outbox.pop(0)
         try:
-            applied = self.document.submit(operation, version, str(who))
+            self.deliver(self.document.submit(operation, version, str(who)), who)
         except NeedsState:
             self.num_states += 1
             content, version = self.document.content, self.document.version
             self._inboxes[who].append(lambda: author.on_state(content, version))
+
+    def deliver(self, made: Applied | Change, who: int) -> None:
+        """What the server has accepted goes out to all."""
+        applied = made if isinstance(made, Applied) else made.applied
+        if not applied:
             return
-        for editor, inbox in zip(self.editors, self._inboxes, strict=True):
-            if editor is author:
-                inbox.append(lambda: author.on_ack(applied.version))
+        for other, (editor, inbox) in enumerate(zip(self.editors, self._inboxes, strict=True)):
+            if isinstance(editor, YjsEditor):
+                continue
+            if other == who:
+                inbox.append(partial(editor.on_ack, applied.version))
             else:
-                inbox.append(lambda to=editor: to.on_operation(applied.operation, applied.version))
+                inbox.append(partial(editor.on_operation, applied.operation, applied.version))
 
     def carry_out(self, who: int) -> None:
         """The server's next message comes to one editor."""

@@ -8,15 +8,16 @@ from service.errors import from_failure
 from service.events import StreamEvent, reason_of
 from service.reader import Reader
 from service.streams import Stream
-from workers.messages import ChoiceFinished, Failed, Finished, TextDelta, Usage
+from workers.messages import ChoiceFinished, Failed, Finished, TextDelta, TokenLogprob, Usage
 
 
 class Answer(NamedTuple):
-    """Per choice its text and the reason it ended for."""
+    """Per choice its text, the reason it ended for, and its tokens' likelihoods where they were asked for."""
 
     texts: list[str]
     reasons: list[str]
     usage: Usage
+    logprobs: list[list[TokenLogprob]]
 
 
 async def events_of(reader: Reader) -> AsyncGenerator[tuple[int | None, StreamEvent], None]:
@@ -47,12 +48,14 @@ async def read_to_end(stream: Stream, take: Callable[[StreamEvent], None]) -> No
 async def collect(stream: Stream) -> Answer:
     """Each choice's text. Raises as `read_to_end`."""
     parts: list[list[str]] = [[] for _ in stream.num_tokens]
+    logprobs: list[list[TokenLogprob]] = [[] for _ in parts]
     reasons = [""] * len(parts)
 
     def take(event: StreamEvent) -> None:
         match event:
             case TextDelta():
                 parts[event.index].append(event.text)
+                logprobs[event.index] += event.logprobs
             case ChoiceFinished():
                 reasons[event.index] = event.reason
             case Finished():
@@ -61,4 +64,4 @@ async def collect(stream: Stream) -> Answer:
 
     await read_to_end(stream, take)
     usage = stream.terminal.usage if stream.terminal else stream.usage()
-    return Answer(["".join(texts) for texts in parts], reasons, usage)
+    return Answer(["".join(texts) for texts in parts], reasons, usage, logprobs)

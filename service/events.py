@@ -17,6 +17,9 @@ from workers.messages import (
     TextDelta,
 )
 
+# What a logged likelihood occupies: struct, text, bytes and number, as measured.
+LOGPROB_BYTES = 208
+
 
 class Retrying(Struct, frozen=True, gc=False):
     """The job's worker was lost; the job goes on elsewhere, from where it was, after a pause."""
@@ -63,6 +66,12 @@ def num_value_bytes(event: StreamEvent) -> int:
     return sum(len(field.value) for field in fields)
 
 
+def num_text_bytes(delta: TextDelta) -> int:
+    """What a text event carries: its text and, where they were asked for, its tokens' likelihoods."""
+    num_entries = sum(1 + len(token.top) for token in delta.logprobs)
+    return len(delta.text) + LOGPROB_BYTES * num_entries
+
+
 def pictures_of(event: StreamEvent) -> list[bytes]:
     """The encoded pictures that an event carries: previews, or the final ones."""
     match event:
@@ -79,4 +88,5 @@ def join(deltas: list[TextDelta]) -> TextDelta:
     last = deltas[-1]
     text = "".join([delta.text for delta in deltas])
     token_ids = [token_id for delta in deltas for token_id in delta.token_ids]
-    return TextDelta(last.job_id, last.index, text, token_ids, last.num_tokens)
+    logprobs = [token for delta in deltas for token in delta.logprobs]
+    return TextDelta(last.job_id, last.index, text, token_ids, last.num_tokens, logprobs)

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from config.settings import StreamSettings
 from service.dialects.dialect import Dialect
 from service.errors import Expired
-from service.events import StreamEvent, Terminal, num_value_bytes, reason_of
+from service.events import StreamEvent, Terminal, num_text_bytes, num_value_bytes, reason_of
 from service.job import Job
 from service.reader import Reader
 from workers.messages import (
@@ -154,8 +154,8 @@ class Stream:
         if isinstance(event, TextDelta):
             self.num_tokens[event.index] = event.num_tokens
             self.job.remember(event)
-            if event.text:
-                self._log(event, EVENT_BYTES + len(event.text))
+            if event.text or event.logprobs:
+                self._log(event, EVENT_BYTES + num_text_bytes(event))
         else:
             self._push_other(event)
 

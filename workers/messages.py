@@ -67,7 +67,8 @@ class Sampling(Message, frozen=True, gc=False):
     """How each next token is chosen. Temperature 0 is greedy; top_k 0 and top_p 1 are off.
 
     The penalties for presence and frequency are taken off the logits of tokens that the answer has, once
-    or for each time; repetition_penalty divides those of the prompt's too, 1 is off.
+    or for each time; repetition_penalty divides those of the prompt's too, 1 is off. With `top_logprobs`
+    each token is told with its likelihood and those of so many others, the likeliest.
     """
 
     max_tokens: int
@@ -82,6 +83,7 @@ class Sampling(Message, frozen=True, gc=False):
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
     logit_bias: list[TokenBias] = []
+    top_logprobs: int | None = None
 
 
 class TextWork(Message, frozen=True, gc=False):
@@ -257,11 +259,33 @@ class Started(Message, frozen=True, gc=False):
     job_id: JobId
 
 
+class TopLogprob(Message, frozen=True, gc=False):
+    """How likely the model found a token, as a natural logarithm. A special token has no bytes, `raw`."""
+
+    text: str
+    raw: bytes
+    logprob: float
+
+
+class TokenLogprob(Message, frozen=True, gc=False):
+    """The same of a token that was sampled, and of the likeliest in its place, the best first.
+
+    `offset` counts the answer's characters before its text.
+    """
+
+    text: str
+    raw: bytes
+    logprob: float
+    offset: int
+    top: list[TopLogprob] = []
+
+
 class TextDelta(Message, frozen=True, gc=False):
     """Text of one choice that follows what was sent before; never half a character.
 
     `token_ids` are all tokens sampled since the choice's last event, also those whose text is
-    still held back. `num_tokens` counts the choice's tokens so far.
+    still held back. `num_tokens` counts the choice's tokens so far. `logprobs`, where asked for, are of
+    the tokens whose text begins in this one; a token that ends the answer without a text has none.
     """
 
     job_id: JobId
@@ -269,6 +293,7 @@ class TextDelta(Message, frozen=True, gc=False):
     text: str
     token_ids: list[int]
     num_tokens: int
+    logprobs: list[TokenLogprob] = []
 
 
 class ChoiceFinished(Message, frozen=True, gc=False):

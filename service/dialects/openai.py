@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from service.dialects.dialect import Dialect, Out, encode, usage_object
+from service.dialects.logprobs import chat_logprobs, completion_logprobs
 from service.errors import failure_object
 from service.events import StreamEvent
 from service.job import Job
 from service.params.openai import CommonParams
-from workers.messages import Accepted, ChoiceFinished, Failed, Finished, TextDelta, Usage
+from workers.messages import Accepted, ChoiceFinished, Failed, Finished, TextDelta, TokenLogprob, Usage
 
 DONE = Out(b"[DONE]", is_json=False)
 
@@ -25,11 +26,14 @@ class Facts(Struct, frozen=True):
     model: str
     num_choices: int
     has_usage: bool = False
+    has_logprobs: bool = False
 
 
 def facts_of(prefix: str, params: CommonParams, job: Job) -> Facts:
     """Of a new answer, whose id begins with `prefix`."""
-    return Facts(f"{prefix}-{secrets.token_hex(12)}", job.model, job.work.num_choices, params.has_usage)
+    has_logprobs = params.sampling().top_logprobs is not None
+    id_ = f"{prefix}-{secrets.token_hex(12)}"
+    return Facts(id_, job.model, job.work.num_choices, params.has_usage, has_logprobs)
 
 
 class OpenAIDialect(Dialect):
@@ -53,7 +57,8 @@ class OpenAIDialect(Dialect):
     def render(self, event: StreamEvent) -> list[Out]:
         match event:
             case TextDelta():
-                return [self._chunk(self.delta(event), event.text)] if event.text else []
+                has_news = event.text or event.logprobs
+                return [self._chunk(self.delta(event), event.text)] if has_news else []
             case Accepted():
                 return [self._chunk(body) for body in self.openings()]
             case ChoiceFinished():
@@ -80,12 +85,28 @@ class OpenAIDialect(Dialect):
 
     @abstractmethod
     def whole_choice(self, index: int, text: str, reason: str) -> dict[str, Any]:
-        """The choice object of an answer that is not streamed."""
+        """The choice object of an answer that is not streamed; its logprobs are filled in by `whole`."""
 
-    def whole(self, texts: Sequence[str], reasons: Sequence[str], usage: Usage) -> bytes:
+    @abstractmethod
+    def logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
+        """What a choice object says under `logprobs`, where they were asked for."""
+
+    def whole(
+        self,
+        texts: Sequence[str],
+        reasons: Sequence[str],
+        usage: Usage,
+        logprobs: Sequence[Sequence[TokenLogprob]],
+    ) -> bytes:
         """The answer in one object: choice i has `texts[i]` and ended for `reasons[i]`."""
         choices = [self.whole_choice(i, text, reasons[i]) for i, text in enumerate(texts)]
+        if self.facts.has_logprobs:
+            for choice, tokens in zip(choices, logprobs, strict=True):
+                choice["logprobs"] = self.logprobs(tokens)
         return encode(self._head(self.whole_name) | {"choices": choices, "usage": usage_object(usage)})
+
+    def _logprobs(self, delta: TextDelta) -> bytes:
+        return encode(self.logprobs(delta.logprobs)) if delta.logprobs else b"null"
 
     def _end(self, end: Finished) -> list[Out]:
         outs = [self._chunk(self.last(index, end.reason)) for index in end.ended]
@@ -121,9 +142,10 @@ class ChatCompletionsDialect(OpenAIDialect):
 
     def delta(self, delta: TextDelta) -> bytes:
         text = encode(delta.text)
-        return b'{"index":%d,"delta":{"content":%b},"logprobs":null,"finish_reason":null}' % (
+        return b'{"index":%d,"delta":{"content":%b},"logprobs":%b,"finish_reason":null}' % (
             delta.index,
             text,
+            self._logprobs(delta),
         )
 
     def last(self, index: int, reason: str) -> bytes:
@@ -133,6 +155,9 @@ class ChatCompletionsDialect(OpenAIDialect):
         message = {"role": "assistant", "content": text, "refusal": None}
         return {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
 
+    def logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
+        return chat_logprobs(tokens)
+
 
 class CompletionsDialect(OpenAIDialect):
     object_name = "text_completion"
@@ -140,10 +165,14 @@ class CompletionsDialect(OpenAIDialect):
 
     def delta(self, delta: TextDelta) -> bytes:
         text = encode(delta.text)
-        return b'{"index":%d,"text":%b,"logprobs":null,"finish_reason":null}' % (delta.index, text)
+        logprobs = self._logprobs(delta)
+        return b'{"index":%d,"text":%b,"logprobs":%b,"finish_reason":null}' % (delta.index, text, logprobs)
 
     def last(self, index: int, reason: str) -> bytes:
         return encode(self.whole_choice(index, "", reason))
 
     def whole_choice(self, index: int, text: str, reason: str) -> dict[str, Any]:
         return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
+
+    def logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
+        return completion_logprobs(tokens)

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from service.errors import BadParams
 from service.params.fields import (
@@ -22,6 +22,7 @@ from service.params.wishes import SamplingWishes
 from workers.messages import ChatMessage, Prompt, TextPrompt, TokenBias, TokenPrompt
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
+TopLogprobs = Annotated[int, Meta(ge=0, le=20)]
 TOKEN_ID = re.compile(r"\d{1,9}", re.ASCII)
 LogitBias = Annotated[dict[str, Annotated[float, Meta(ge=-100, le=100)]], Meta(max_length=1_024)]
 
@@ -99,16 +100,21 @@ class ChatCompletionParams(CommonParams, kw_only=True):
     messages: Annotated[list[Message], Meta(min_length=1)]
     max_completion_tokens: MaxTokens | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    top_logprobs: TopLogprobs | None = None
     tools: list[Any] | None = None
     response_format: dict[str, Any] | UnsetType | None = UNSET
 
+    def sampling(self) -> SamplingWishes:
+        top_logprobs = (self.top_logprobs or 0) if self.logprobs else None
+        return structs.replace(super().sampling(), top_logprobs=top_logprobs)
+
     def check(self) -> None:
         super().check()
+        if self.top_logprobs and not self.logprobs:
+            message = "$.top_logprobs: only allowed with logprobs = true"
+            raise BadParams(message, param="top_logprobs", status=400)
         kind = self.response_format.get("type") if isinstance(self.response_format, dict) else "text"
         for name, is_asked in (
-            ("logprobs", self.logprobs),
-            ("top_logprobs", self.top_logprobs),
             ("tools", self.tools),
             ("response_format", kind != "text"),
         ):
@@ -126,12 +132,15 @@ class CompletionParams(CommonParams, kw_only=True):
     prompt: Text | Annotated[list[Text | TokenId | Ids], Meta(min_length=1)]
     echo: bool = False
     suffix: str | None = None
-    logprobs: int | None = None
+    logprobs: TopLogprobs | None = None
     best_of: int | None = None
+
+    def sampling(self) -> SamplingWishes:
+        return structs.replace(super().sampling(), top_logprobs=self.logprobs)
 
     def check(self) -> None:
         super().check()
-        for name in ("echo", "suffix", "logprobs"):
+        for name in ("echo", "suffix"):
             if getattr(self, name):
                 raise BadParams(f"$.{name}: not supported by this service", param=name, status=400)
         if self.best_of not in (None, 1, self.n):

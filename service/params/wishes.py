@@ -19,6 +19,7 @@ class SamplingWishes(Struct, frozen=True):
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
     logit_bias: list[TokenBias] = []
+    top_logprobs: int | None = None
 
 
 class Wishes(Struct, frozen=True):

@@ -171,8 +171,6 @@ def test_unknown_model_is_404_naming_the_known(service: ServiceProcess) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("logprobs", True),
-        ("top_logprobs", 2),
         ("tools", [{"type": "function", "function": {"name": "f"}}]),
         ("response_format", {"type": "json_object"}),
     ],
@@ -218,3 +216,52 @@ def test_bad_sampling_is_named(
 def test_sampling_that_echo_has_no_use_for_is_taken(service: ServiceProcess, field: str, value: Any) -> None:
     answer = service.http.post("/v1/chat/completions", json={"messages": MESSAGES, field: value})
     assert answer.json()["choices"][0]["message"]["content"] == TEXT
+
+
+def test_chat_logprobs_come_with_their_text(service: ServiceProcess) -> None:
+    body = {"messages": MESSAGES, "logprobs": True, "top_logprobs": 3}
+    whole = service.http.post("/v1/chat/completions", json=body).json()["choices"][0]
+    told = whole["logprobs"]["content"]
+    token = {"token": " two", "logprob": 0.0, "bytes": [32, 116, 119, 111]}
+    assert told[1] == token | {"top_logprobs": [token]}
+    assert "".join(entry["token"] for entry in told) == TEXT
+    seen = [chunk["choices"][0] for chunk in chunks(service, "/v1/chat/completions", body)]
+    for choice in seen:
+        text = choice["delta"].get("content")
+        own = choice["logprobs"]["content"] if choice["logprobs"] else []
+        assert "".join(entry["token"] for entry in own) == (text or "")
+    assert [entry for c in seen if c["logprobs"] for entry in c["logprobs"]["content"]] == told
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_completion_logprobs_are_columns(service: ServiceProcess, n: int) -> None:
+    body = {"prompt": ["Föx a", "b"], "logprobs": 1, "n": n}
+    whole = service.http.post("/v1/completions", json=body).json()["choices"]
+    assert [choice["logprobs"] for choice in whole[:n]] == [
+        {
+            "tokens": ["Föx", " a"],
+            "token_logprobs": [0.0, 0.0],
+            "top_logprobs": [{"Föx": 0.0}, {" a": 0.0}],
+            "text_offset": [0, 3],
+        }
+    ] * n
+    joined: list[dict[str, list[Any]]] = [{} for _ in whole]
+    for chunk in chunks(service, "/v1/completions", body):
+        choice = chunk["choices"][0]
+        for name, column in (choice["logprobs"] or {}).items():
+            joined[choice["index"]].setdefault(name, []).extend(column)
+    assert joined == [choice["logprobs"] for choice in whole]
+
+
+def test_logprobs_only_where_they_are_asked_for(service: ServiceProcess) -> None:
+    for body in ({}, {"logprobs": False}, {"logprobs": None, "top_logprobs": None}):
+        answer = service.http.post("/v1/chat/completions", json={"messages": MESSAGES} | body)
+        assert answer.json()["choices"][0]["logprobs"] is None
+    for path, body, param in (
+        ("chat/completions", {"messages": MESSAGES, "top_logprobs": 2}, "top_logprobs"),
+        ("chat/completions", {"messages": MESSAGES, "logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ("completions", {"prompt": "x", "logprobs": 21}, "logprobs"),
+        ("completions", {"prompt": "x", "logprobs": -1}, "logprobs"),
+    ):
+        answer = service.http.post(f"/v1/{path}", json=body)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)

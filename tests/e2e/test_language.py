@@ -71,6 +71,20 @@ def test_a_stop_string_ends_the_text_before_it(client: openai.OpenAI) -> None:
     assert choice.message.content == whole[: whole.index(word)]
 
 
+def test_logprobs_streamed_and_whole_are_the_same(client: openai.OpenAI) -> None:
+    wishes = {"n": 2, "seed": 4, "max_tokens": 40, "temperature": 1.5, "logprobs": True, "top_logprobs": 2}
+    whole = ask(client, STORY, stop=["the"], **wishes)
+    joined: list[list[object]] = [[], []]
+    for chunk in ask(client, STORY, stream=True, stop=["the"], **wishes):  # type: ignore[attr-defined]
+        for choice in chunk.choices:
+            joined[choice.index] += choice.logprobs.content if choice.logprobs else []
+    assert joined == [choice.logprobs and choice.logprobs.content for choice in whole.choices]
+    for choice in whole.choices:
+        assert choice.logprobs and choice.logprobs.content
+        told = "".join(token.token for token in choice.logprobs.content)
+        assert told.startswith(choice.message.content or "")
+
+
 def test_a_penalty_and_a_bias_change_what_is_said(client: openai.OpenAI) -> None:
     wishes = {"temperature": 0, "max_tokens": 60}
     plain = ask(client, STORY, **wishes).choices[0].message.content

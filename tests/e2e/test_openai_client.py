@@ -83,6 +83,21 @@ def test_completions_streamed(client: openai.OpenAI) -> None:
     assert texts == [TEXT, TEXT]
 
 
+def test_logprobs(client: openai.OpenAI) -> None:
+    """Streamed, the client's own accumulator joins them to what the whole answer has."""
+    wishes: Any = {"model": "echo", "messages": MESSAGES, "logprobs": True, "top_logprobs": 1}
+    whole = client.chat.completions.create(**wishes).choices[0].logprobs
+    assert whole and whole.content
+    assert [token.token for token in whole.content] == WORDS
+    assert bytes(byte for token in whole.content for byte in token.bytes or []).decode() == TEXT
+    with client.chat.completions.stream(**wishes) as stream:
+        final = stream.get_final_completion().choices[0].logprobs
+    assert final and final.model_dump() == whole.model_dump()
+    columns = client.completions.create(model="echo", prompt=TEXT, logprobs=1).choices[0].logprobs
+    assert columns and columns.tokens == WORDS
+    assert columns.text_offset == [TEXT.index(word) for word in WORDS]
+
+
 async def test_async(async_client: openai.AsyncOpenAI) -> None:
     answer = await async_client.chat.completions.create(model="echo", messages=MESSAGES)
     assert answer.choices[0].message.content == TEXT

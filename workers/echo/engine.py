@@ -17,11 +17,14 @@ from workers.messages import (
     JobId,
     Limits,
     Prompt,
+    Sampling,
     Started,
     Stats,
     TextDelta,
     TextPrompt,
     TextWork,
+    TokenLogprob,
+    TopLogprob,
     Usage,
 )
 from workers.trimming import num_answer_tokens, trimmed
@@ -37,6 +40,7 @@ class EchoChoice:
         self.index = index
         self.words = words
         self.num_sent = num_sent
+        self.num_chars = sum(len(words[i % len(words)]) for i in range(num_sent))  # of what was sent
 
     def next_word(self) -> str:
         word = self.words[self.num_sent % len(self.words)]
@@ -188,7 +192,16 @@ class EchoEngine(Engine[TextWork]):
         word = choice.next_word()
         if self._has_clock:
             word = f" {time.monotonic():.6f}"
-        return TextDelta(job.job_id, choice.index, word, [place], choice.num_sent)
+        logprobs = self._logprobs(job.sampling, word, choice.num_chars)
+        choice.num_chars += len(word)
+        return TextDelta(job.job_id, choice.index, word, [place], choice.num_sent, logprobs)
+
+    def _logprobs(self, sampling: Sampling, word: str, offset: int) -> list[TokenLogprob]:
+        """Nothing but this word could have come."""
+        if sampling.top_logprobs is None:
+            return []
+        top = [TopLogprob(word, word.encode(), 0.0)] if sampling.top_logprobs else []
+        return [TokenLogprob(word, word.encode(), 0.0, offset, top)]
 
     def _end(self, job: EchoJob, reason: str, ended: list[int]) -> Finished:
         del self._jobs[job.job_id]

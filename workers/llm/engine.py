@@ -8,6 +8,7 @@ from config.settings import ModelSettings
 from workers.engine import Engine
 from workers.errors import JobError
 from workers.llm.batch import Batch
+from workers.llm.logprobs import Likelihood, Likelihoods
 from workers.llm.outbox import Outbox
 from workers.llm.sampler import FAILED, Draw, sample
 from workers.llm.scheduler import Chunk
@@ -114,16 +115,20 @@ class LlmEngine(Engine[TextWork]):
             chunk.sequence.num_cached_tokens += chunk.num_tokens
         if not batch.sampled_sequences:
             return
-        draws = [Draw(s.job.sampling, s.seed, s.num_tokens, s.counts) for s in batch.sampled_sequences]
-        for sequence, token_id in zip(batch.sampled_sequences, sample(logits, draws), strict=True):
+        sequences = batch.sampled_sequences
+        draws = [Draw(s.job.sampling, s.seed, s.num_tokens, s.counts) for s in sequences]
+        told = Likelihoods(logits, draws)
+        token_ids = sample(logits, draws)
+        likelihoods = told.of(token_ids)
+        for row, (sequence, token_id) in enumerate(zip(sequences, token_ids, strict=True)):
             if sequence.job.job_id in self._jobs:
-                self._take(sequence, token_id)
+                self._take(sequence, token_id, likelihoods.get(row))
 
-    def _take(self, sequence: Sequence, token_id: int) -> None:
+    def _take(self, sequence: Sequence, token_id: int, likelihood: Likelihood | None) -> None:
         if token_id == FAILED:
             self._fail(sequence.job)
             return
-        text = sequence.append(token_id)
+        text = sequence.append(token_id, likelihood)
         if self._is_complete(sequence):
             self._end(sequence, text)
         elif text:
@@ -134,9 +139,10 @@ class LlmEngine(Engine[TextWork]):
 
     def _end(self, sequence: Sequence, text: str) -> None:
         job = sequence.job
-        self._outbox.rest(sequence, text + sequence.answer.flush())
+        text += sequence.answer.flush()
         # Only now: what was held back may have completed a stop string.
         reason = sequence.end_reason(self._eos_ids) or "length"
+        self._outbox.rest(sequence, text, reason)
         self._scheduler.remove(sequence)
         del job.sequences[sequence.index]
         if job.sequences:
@@ -151,7 +157,7 @@ class LlmEngine(Engine[TextWork]):
     def _end_cancelled(self) -> None:
         for job in self._cancelled.values():
             for sequence in job.sequences.values():
-                self._outbox.rest(sequence, sequence.answer.flush())
+                self._outbox.rest(sequence, sequence.answer.flush(), "cancelled")
             self._finish(job, "cancelled", list(job.sequences))
         self._cancelled.clear()
 

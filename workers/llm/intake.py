@@ -7,8 +7,10 @@ from transformers import PreTrainedTokenizerBase
 
 from workers.detokenizer import Decode, Detokenizer
 from workers.errors import JobError
+from workers.llm.logprobs import Trail
 from workers.llm.prompts import PromptEncoder
 from workers.llm.sequence import Answer, Job, Sequence
+from workers.llm.vocabulary import Vocabulary
 from workers.messages import ChatPrompt, JobId, Prompt, TextWork
 from workers.trimming import num_answer_tokens
 
@@ -33,6 +35,7 @@ class Intake:
         self._decode = _decoder(tokenizer)
         special = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
         self._special_ids = frozenset(special.union(tokenizer.all_special_ids))
+        self._vocabulary = Vocabulary(tokenizer, self._special_ids)
 
     @property
     def has_chat_template(self) -> bool:
@@ -76,6 +79,8 @@ class Intake:
     def _sequence(self, job: Job, index: int, prompt: EncodedPrompt) -> Sequence:
         detokenizer = Detokenizer(self._decode, self._special_ids, prompt.context)
         sequence = Sequence(job, index, prompt.token_ids, Answer(detokenizer, job.sampling.stop))
+        if job.sampling.top_logprobs is not None:
+            sequence.trail = Trail(self._vocabulary)
         sequence.max_tokens = min(job.sampling.max_tokens, self._max_model_len - len(prompt.token_ids))
         return sequence
 

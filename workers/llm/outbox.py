@@ -1,7 +1,7 @@
 """One step's events, in order."""
 
 from workers.llm.sequence import Job, Sequence
-from workers.messages import ChoiceFinished, Event, Failed, Finished, Started, TextDelta
+from workers.messages import ChoiceFinished, Event, Failed, Finished, Started, TextDelta, TokenLogprob
 
 
 class Outbox:
@@ -19,13 +19,23 @@ class Outbox:
 
     def text(self, sequence: Sequence, text: str) -> None:
         """The ids of tokens whose text was held back go along."""
-        ids, sequence.unsent_ids = sequence.unsent_ids, []
-        self._events.append(TextDelta(sequence.job.job_id, sequence.index, text, ids, sequence.num_tokens))
+        trail = sequence.trail
+        self._tell(sequence, text, trail.take(sequence.answer.num_shown) if trail else [])
 
-    def rest(self, sequence: Sequence, text: str) -> None:
-        """An answer's last text. A token without text, such as the one that ends it, counts too."""
-        if text or sequence.unsent_ids:
+    def rest(self, sequence: Sequence, text: str, reason: str) -> None:
+        """An answer's last text. A token without text, such as the one that ends it, counts too.
+
+        Where it stopped, tokens of which nothing is shown are no part of the answer.
+        """
+        if sequence.trail is not None and reason != "stop":
+            self._tell(sequence, text, sequence.trail.take_all())
+        elif text or sequence.unsent_ids:
             self.text(sequence, text)
+
+    def _tell(self, sequence: Sequence, text: str, logprobs: list[TokenLogprob]) -> None:
+        ids, sequence.unsent_ids = sequence.unsent_ids, []
+        job_id, num_tokens = sequence.job.job_id, sequence.num_tokens
+        self._events.append(TextDelta(job_id, sequence.index, text, ids, num_tokens, logprobs))
 
     def end_choice(self, sequence: Sequence, reason: str) -> None:
         self._events.append(ChoiceFinished(sequence.job.job_id, sequence.index, reason))

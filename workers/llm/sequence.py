@@ -1,6 +1,7 @@
 """One answer to one prompt, and one job's set of them."""
 
 from workers.detokenizer import Detokenizer
+from workers.llm.logprobs import Likelihood, Trail
 from workers.llm.penalties import TokenCounts
 from workers.llm.stops import StopFinder
 from workers.messages import JobId, Sampling, Usage
@@ -29,20 +30,32 @@ class Answer:
     def __init__(self, detokenizer: Detokenizer, stops: list[str]) -> None:
         self._detokenizer = detokenizer
         self._finder = StopFinder(stops)
+        self.num_chars = 0  # of the whole text so far, and of what may be shown of it
+        self.num_shown = 0
 
     @property
     def has_stopped(self) -> bool:
         return self._finder.has_stopped
 
     def push(self, token_id: int) -> str:
-        return self._finder.push(self._detokenizer.push(token_id))
+        return self._show(self._detokenizer.push(token_id))
 
     def flush(self) -> str:
         """The rest of the text; nothing is held back after it."""
         if self.has_stopped:
             return ""
-        text = self._finder.push(self._detokenizer.flush())
-        return text if self.has_stopped else text + self._finder.flush()
+        text = self._show(self._detokenizer.flush())
+        if self.has_stopped:
+            return text
+        rest = self._finder.flush()
+        self.num_shown += len(rest)
+        return text + rest
+
+    def _show(self, text: str) -> str:
+        self.num_chars += len(text)
+        shown = self._finder.push(text)
+        self.num_shown += len(shown)
+        return shown
 
 
 class Sequence:
@@ -65,6 +78,7 @@ class Sequence:
         self.num_cached_tokens = 0
         self.block_table: list[int] = []
         self.unsent_ids: list[int] = []
+        self.trail: Trail | None = None  # where logprobs are asked for
 
     @property
     def num_tokens(self) -> int:
@@ -81,8 +95,10 @@ class Sequence:
         for token_id in generated:
             self._note(token_id)
 
-    def append(self, token_id: int) -> str:
+    def append(self, token_id: int, likelihood: Likelihood | None = None) -> str:
         """Add a sampled token; return the text to show."""
+        if self.trail is not None and likelihood is not None:
+            self.trail.add(token_id, likelihood, self.answer.num_chars)
         self.token_ids.append(token_id)
         self.unsent_ids.append(token_id)
         self.job.completion_tokens += 1

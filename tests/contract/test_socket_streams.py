@@ -97,7 +97,7 @@ async def test_a_reader_who_leaves_stops_nobody(service: ServiceProcess) -> None
         async with following(service, stream_id) as ws:
             await receive(ws)
         service.wait_for_metrics(lambda m: m["sockets"]["/streams/{stream_id}"]["num_open"] == 0)
-        assert service.metrics()["current_streams"][0]["state"] == "running"
+        service.wait_for_metrics(lambda m: m["current_streams"][0]["state"] == "running")
         async with following(service, stream_id, "?last_event_id=1") as ws:
             assert (await receive(ws))["id"] == 2
             service.http.post(f"/streams/{stream_id}/cancel")

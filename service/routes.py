@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from service.handlers import (
+    documents,
     feeds,
     images,
     openai,
@@ -86,6 +87,8 @@ ROUTES = [
     Route("GET", "/ws", sockets.echo, media=WEBSOCKET),
     Route("GET", "/ws/images", sockets.images, media=WEBSOCKET),
     Route("GET", "/ws/{client_id}", sockets.client, media=WEBSOCKET),
+    Route("GET", "/collaborate/{doc_id}", documents.write_document, media=WEBSOCKET),
+    Route("GET", "/collaborate/{doc_id}/yjs", documents.edit_document, media=WEBSOCKET),
     Route("GET", "/healthz", operations.healthz, is_open=True),
     Route("GET", "/readyz", operations.readyz, is_open=True),
     Route("GET", "/metrics", operations.metrics),

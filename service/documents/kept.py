@@ -24,6 +24,7 @@ class KeptDocument:
         self._document: SharedDocument | None = None
         self._loading = asyncio.Lock()
         self._is_changed = False
+        self._is_yjs_saved = False
         self._is_failing = False
         self._hurry = asyncio.Event()
         self._saving: asyncio.Task[None] | None = None
@@ -44,6 +45,19 @@ class KeptDocument:
             if self._document is None:
                 entry = await self._store.get(*self.address)
                 self._document = SharedDocument(self._settings, entry.value if entry else None)
+                self._is_yjs_saved = self._document.yjs is not None
+
+    async def ready_for_yjs(self, text_name: str | None) -> None:
+        """Return once Yjs clients may come: what they are told of must not be forgotten.
+
+        A kill that loses what made of the text a Yjs document would have a client that comes back add
+        its whole text to one made anew. Raises ApiError; Conflict when the text goes by another name.
+        """
+        async with self._loading:
+            self.document.open_yjs(text_name)
+            if not self._is_yjs_saved:
+                await self.save()
+                self._is_yjs_saved = True
 
     def touch(self) -> None:
         """It has changed, or was used: it is saved soon."""

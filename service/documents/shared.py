@@ -9,6 +9,7 @@ from config.settings import DocumentSettings
 from service.documents.document import Applied, Document, DocumentLimits
 from service.documents.edits import replacement
 from service.documents.operations import Operation
+from service.documents.yjs_deltas import difference
 from service.documents.yjs_text import YjsText
 from service.errors import Conflict
 
@@ -80,8 +81,8 @@ class SharedDocument:
         applied = self._document.commit(merged.edit, author) if merged.edit else None
         return Change(applied, merged.update)
 
-    def open_yjs(self, text_name: str | None) -> bool:
-        """Make it ready for Yjs clients, under the name that they give the text. Whether that was new.
+    def open_yjs(self, text_name: str | None) -> None:
+        """Make it ready for Yjs clients, under the name that they give the text.
 
         Raises Conflict when it goes by another name.
         """
@@ -92,12 +93,25 @@ class SharedDocument:
                     code="other_text",
                     param="text",
                 )
-            return False
+            return
         yjs = self._make_yjs(text_name or self._settings.yjs_text)
         if self.content:
             yjs.apply(replacement(0, 0, 0, self.content), "")
         self.yjs = yjs
-        return True
+
+    def refresh(self) -> Change:
+        """Make the text what a Yjs client sees who comes now.
+
+        That is what it was, unless some client sent what no Yjs makes, or cut a surrogate pair in two: then
+        the order in which changes came can decide.
+        """
+        assert self.yjs
+        fresh = self._make_yjs(self.yjs.name, self.yjs.state())
+        if str(fresh) == self.content:
+            return Change(None)
+        applied = self._document.commit(difference(self.content, str(fresh)), "yjs")
+        self.yjs = fresh
+        return Change(applied)
 
     def move_cursor(self, author: str, position: int, base_version: int | None) -> int:
         """Where the author's cursor stands now. Raises as `Document.move_cursor`."""

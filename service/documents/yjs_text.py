@@ -27,7 +27,7 @@ MAX_SILENT_BYTES = 1_048_576
 
 
 class Merged(NamedTuple):
-    """What an update brought: what other Yjs clients need of it, and what it did to the text."""
+    """What other Yjs clients need of an update, empty when it was no news; and what it did to the text."""
 
     update: bytes
     edit: Edit | None
@@ -160,7 +160,7 @@ class YjsText:
         self._updates.clear()
         self._deltas.clear()
         if update == NOTHING:
-            return NOTHING
+            return b""
         num_bytes = self._num_bytes + len(update)
         if num_bytes <= min(self._max_bytes, 2 * len(self._parts[0]) + MIN_COMPACT_BYTES):
             self._parts.append(update)

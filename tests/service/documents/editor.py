@@ -19,6 +19,11 @@ class Editor:
         self._buffer: Edit | None = None
         self._undos: list[Edit] = []
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether the server has not taken all of this copy's changes."""
+        return self._in_flight is not None
+
     def change(self, operation: Operation) -> None:
         """The person at this copy did this."""
         edit = read(operation, len(self.text))

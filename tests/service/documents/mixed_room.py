@@ -49,5 +49,5 @@ class MixedRoom(Room):
         super().deliver(made, who)
         assert isinstance(made, Change)
         for other, (editor, inbox) in enumerate(zip(self.editors, self._inboxes, strict=True)):
-            if isinstance(editor, YjsEditor) and other != who:
+            if isinstance(editor, YjsEditor) and other != who and made.update:
                 inbox.append(partial(editor.doc.apply_update, made.update))

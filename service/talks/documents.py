@@ -1,0 +1,117 @@
+"""`/collaborate/{doc_id}`: one who writes in a document by operations."""
+
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from service.admission import admit
+from service.dialects.client import ClientDialect
+from service.documents.history import NeedsState
+from service.documents.messages import Ack, DocumentState, Message
+from service.documents.room import DocumentRoom
+from service.errors import ApiError
+from service.events import StreamEvent
+from service.keys import DISPATCHER
+from service.params.documents import (
+    Assist,
+    CancelAssist,
+    MoveCursor,
+    SubmitOperation,
+    WriterMessage,
+    WriterMessageIn,
+)
+from service.sockets.answers import Answers
+from service.sockets.connection import Connection
+from service.sockets.talk import Talk
+from service.talks.assist import Assistant
+from service.wishing import wish_prompt
+from workers.messages import Failed, Finished
+
+
+class WriterTalk(Talk[WriterMessage]):
+    kind = WriterMessageIn
+
+    def __init__(self, request: web.Request, connection: Connection, room: DocumentRoom) -> None:
+        super().__init__(request, connection)
+        self._room = room
+        self._answers = Answers(connection)
+        self._assistants: dict[str, Assistant] = {}
+
+    async def begin(self) -> None:
+        self._tell_state()
+        self._room.join(self._room.writers, self.connection)
+
+    async def leave(self) -> None:
+        await self._answers.leave()
+        for assistant in self._assistants.values():
+            assistant.leave()
+        self._room.leave(self._room.writers, self.connection)
+
+    def label(self, message: WriterMessage) -> dict[str, Any]:
+        if isinstance(message, SubmitOperation) and message.operation_id is not None:
+            return {"operation_id": message.operation_id}
+        return {}
+
+    async def take(self, message: WriterMessage) -> None:
+        try:
+            self._take(message)
+        except NeedsState:
+            self._tell_state(getattr(message, "operation_id", None))
+
+    def _take(self, message: WriterMessage) -> None:
+        match message:
+            case SubmitOperation():
+                self._submit(message)
+            case MoveCursor(position, version):
+                position = self._room.document.move_cursor(self.connection.id, position, version)
+                self._room.tell_cursor(self.connection.id, position, self.connection)
+            case Assist():
+                self._assist(message)
+            case CancelAssist(None):
+                self._answers.cancel_all()
+            case CancelAssist(assist_id):
+                self._answers.cancel(assist_id)
+
+    def _submit(self, message: SubmitOperation) -> None:
+        document, operation_id = self._room.document, message.operation_id
+        version = document.accepted_as(operation_id) if operation_id else None
+        if version is not None:
+            # Sent again, as its ack was lost: it is in the text already.
+            self._send(Ack(version, operation_id=operation_id))
+            return
+        change = document.submit(message.operation, message.version, self.connection.id)
+        assert change.applied
+        if operation_id:
+            document.remember(operation_id)
+        made = change.applied.operation
+        self._send(Ack(document.version, made if made != message.operation else None, operation_id))
+        self._room.announce(change, self.connection)
+
+    def _assist(self, message: Assist) -> None:
+        job = admit(self.request, wish_prompt(self.request, message))
+        document, author = self._room.document, f"assistant-{job.stream_id}"
+        document.move_cursor(author, message.position, message.version)
+        try:
+            stream = self.request.app[DISPATCHER].submit(job, ClientDialect(job.stream_id))
+        except ApiError:
+            document.drop_cursor(author)
+            raise
+        assistant = self._assistants[author] = Assistant(stream, author, self._room)
+        self._send(assistant.started())
+        self._answers.start(stream, partial(self._show, assistant), stream.id)
+
+    def _show(self, assistant: Assistant, _: int | None, event: StreamEvent) -> None:
+        assistant.take(event, self._send)
+        if isinstance(event, Finished | Failed):
+            del self._assistants[assistant.author]
+
+    def _tell_state(self, operation_id: str | None = None) -> None:
+        room, document = self._room, self._room.document
+        cursors = dict(document.cursors)
+        state = DocumentState(room.doc_id, document.content, document.version, self.connection.id, cursors)
+        state.operation_id = operation_id
+        self._send(state)
+
+    def _send(self, message: Message) -> None:
+        self.connection.send(message.encode())

@@ -69,6 +69,10 @@ class Sampling(Message, frozen=True, gc=False):
     The penalties for presence and frequency are taken off the logits of tokens that the answer has, once
     or for each time; repetition_penalty divides those of the prompt's too, 1 is off. With `top_logprobs`
     each token is told with its likelihood and those of so many others, the likeliest.
+
+    An answer ends after one of `stop_token_ids`, as after an end token unless it is to `ignore_eos`. None of
+    these comes before `min_tokens`, and a stop string counts only after them. With `echo` the prompt's own
+    text comes before the answer's first.
     """
 
     max_tokens: int
@@ -84,6 +88,9 @@ class Sampling(Message, frozen=True, gc=False):
     repetition_penalty: float = 1.0
     logit_bias: list[TokenBias] = []
     top_logprobs: int | None = None
+    min_tokens: int = 0
+    stop_token_ids: list[int] = []
+    echo: bool = False
 
 
 class TextWork(Message, frozen=True, gc=False):
@@ -270,7 +277,7 @@ class TopLogprob(Message, frozen=True, gc=False):
 class TokenLogprob(Message, frozen=True, gc=False):
     """The same of a token that was sampled, and of the likeliest in its place, the best first.
 
-    `offset` counts the answer's characters before its text.
+    `offset` counts the characters before its text, of the answer and of an echoed prompt.
     """
 
     text: str
@@ -278,6 +285,17 @@ class TokenLogprob(Message, frozen=True, gc=False):
     logprob: float
     offset: int
     top: list[TopLogprob] = []
+
+
+class ToolCallPart(Message, frozen=True, gc=False):
+    """What is new of a choice's tool call number `call`: its id and name at its beginning, then its arguments,
+    the JSON text as the model writes it.
+    """
+
+    call: int
+    id: str | None
+    name: str | None
+    arguments: str
 
 
 class TextDelta(Message, frozen=True, gc=False):

@@ -43,10 +43,13 @@ class WriterTalk(Talk[WriterMessage]):
         self._room.join(self._room.writers, self.connection)
 
     async def leave(self) -> None:
-        await self._answers.leave()
-        for assistant in self._assistants.values():
-            assistant.leave()
-        self._room.leave(self._room.writers, self.connection)
+        try:
+            await self._answers.leave()
+        finally:
+            # Also when the connection is lost meanwhile, which cancels this.
+            for assistant in self._assistants.values():
+                assistant.leave()
+            self._room.leave(self._room.writers, self.connection)
 
     def label(self, message: WriterMessage) -> dict[str, Any]:
         if isinstance(message, SubmitOperation) and message.operation_id is not None:

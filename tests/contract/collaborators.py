@@ -24,6 +24,27 @@ from tests.websocket import TIMEOUT_S, receive
 TEXT = "text"
 
 
+class Party:
+    """Opens websockets, and closes them all at the end."""
+
+    def __init__(self, headers: dict[str, str] | None = None) -> None:
+        self._headers = headers
+        self._open: list[ClientWebSocketResponse] = []
+
+    async def __aenter__(self) -> Self:
+        self._session = ClientSession(headers=self._headers)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for ws in self._open:
+            await ws.close()
+        await self._session.close()
+
+    async def ws_connect(self, url: str) -> ClientWebSocketResponse:
+        self._open.append(await self._session.ws_connect(url))
+        return self._open[-1]
+
+
 class Writer:
     """Keeps what it hears in `heard`; what concerns the text goes to its `editor` at once."""
 
@@ -32,8 +53,8 @@ class Writer:
         self.heard: list[dict[str, Any]] = []
 
     @classmethod
-    async def join(cls, session: ClientSession, url: str) -> Self:
-        writer = cls(await session.ws_connect(url))
+    async def join(cls, party: Party, url: str) -> Self:
+        writer = cls(await party.ws_connect(url))
         writer.state = await receive(writer.ws)
         assert writer.state["type"] == "document_state"
         writer.editor = Editor(writer.state["content"], writer.state["version"])
@@ -99,9 +120,9 @@ class YjsClient:
         self.num_answers = 0
 
     @classmethod
-    async def join(cls, session: ClientSession, url: str, doc: Doc[Text] | None = None) -> Self:
+    async def join(cls, party: Party, url: str, doc: Doc[Text] | None = None) -> Self:
         """Connected and in sync."""
-        client = cls(await session.ws_connect(url), Doc() if doc is None else doc)
+        client = cls(await party.ws_connect(url), Doc() if doc is None else doc)
         await client.ws.send_bytes(step1_frame(client.doc.get_state()))
         while not client.num_answers:
             await client.hear()

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from service.documents.operations import Compound, Delete, Insert
-from tests.contract.collaborators import Writer
+from tests.contract.collaborators import Party, Writer
 from tests.contract.conftest import ALICE, BOB
 from tests.service_process import ServiceProcess, bearer
 from tests.websocket import TIMEOUT_S, closed_with, error_of, receive
@@ -20,9 +20,9 @@ NUM_CHANGES = 50
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
+async def party() -> AsyncIterator[Party]:
+    async with Party() as party:
+        yield party
 
 
 @pytest.fixture
@@ -31,10 +31,8 @@ def url(service: ServiceProcess, request: pytest.FixtureRequest) -> str:
     return f"{service.url}/collaborate/{request.node.name.replace('/', '_')[:100]}"
 
 
-async def test_who_comes_edits_and_leaves_is_heard_by_the_others(
-    session: aiohttp.ClientSession, url: str
-) -> None:
-    ann = await Writer.join(session, url)
+async def test_who_comes_edits_and_leaves_is_heard_by_the_others(party: Party, url: str) -> None:
+    ann = await Writer.join(party, url)
     assert ann.state | {"doc_id": "", "session_id": ""} == {
         "type": "document_state",
         "doc_id": "",
@@ -43,7 +41,7 @@ async def test_who_comes_edits_and_leaves_is_heard_by_the_others(
         "session_id": "",
         "cursors": {},
     }
-    ben = await Writer.join(session, url)
+    ben = await Writer.join(party, url)
     assert await ann.hear() == {"type": "user_joined", "session_id": ben.id}
     await ann.send(type="operation", operation={"type": "insert", "position": 0, "text": "a😀b"}, version=0)
     assert await receive(ann.ws) == {"type": "ack", "version": 1}
@@ -66,15 +64,15 @@ async def test_who_comes_edits_and_leaves_is_heard_by_the_others(
         "version": 2,
         "operation": {"type": "insert", "position": 3, "text": "x"},
     }
-    carl = await Writer.join(session, url)
+    carl = await Writer.join(party, url)
     assert (carl.text, carl.state["version"], carl.state["cursors"]) == ("a😀bx", 2, {ann.id: 2})
     assert await ben.hear() == {"type": "user_joined", "session_id": carl.id}
     await ann.ws.close()
     assert await ben.hear() == {"type": "user_left", "session_id": ann.id}
-    assert (await Writer.join(session, url)).state["cursors"] == {}
+    assert (await Writer.join(party, url)).state["cursors"] == {}
 
 
-BAD = [
+BAD: list[tuple[dict[str, Any], str]] = [
     ({"type": "nope"}, "type"),
     ({"type": "operation"}, "operation"),
     ({"type": "operation", "operation": {"type": "replace"}}, "operation.type"),
@@ -120,10 +118,8 @@ BAD = [
 ]
 
 
-async def test_what_is_wrong_is_told_and_the_document_untouched(
-    session: aiohttp.ClientSession, url: str
-) -> None:
-    ann = await Writer.join(session, url)
+async def test_what_is_wrong_is_told_and_the_document_untouched(party: Party, url: str) -> None:
+    ann = await Writer.join(party, url)
     await ann.change(Insert(0, "abc"))
     await ann.hear()
     for message, param in BAD:
@@ -140,11 +136,11 @@ async def test_what_is_wrong_is_told_and_the_document_untouched(
     assert error_of(await receive(ann.ws))["code"] == "not_running"
     await ann.change(Compound([Delete(0, 1), Insert(2, "d")]))
     assert await ann.hear() == {"type": "ack", "version": 2}
-    assert (await Writer.join(session, url)).text == "bcd"
+    assert (await Writer.join(party, url)).text == "bcd"
 
 
-async def test_an_operation_sent_again_is_made_once(session: aiohttp.ClientSession, url: str) -> None:
-    ann, ben = await Writer.join(session, url), await Writer.join(session, url)
+async def test_an_operation_sent_again_is_made_once(party: Party, url: str) -> None:
+    ann, ben = await Writer.join(party, url), await Writer.join(party, url)
     message: dict[str, Any] = {
         "type": "operation",
         "operation": {"type": "insert", "position": 0, "text": "x"},
@@ -171,8 +167,8 @@ async def test_an_operation_sent_again_is_made_once(session: aiohttp.ClientSessi
     assert state["operation_id"] == "5a1f-3"
 
 
-async def test_who_is_too_far_behind_gets_a_fresh_state(session: aiohttp.ClientSession, url: str) -> None:
-    ann = await Writer.join(session, url)
+async def test_who_is_too_far_behind_gets_a_fresh_state(party: Party, url: str) -> None:
+    ann = await Writer.join(party, url)
     for number in range(1_001):
         await ann.send(type="operation", operation={"type": "insert", "position": number, "text": "x"})
     for number in range(1_001):
@@ -188,39 +184,39 @@ async def test_who_is_too_far_behind_gets_a_fresh_state(session: aiohttp.ClientS
 
 @pytest.mark.parametrize("doc_id", ["%00", "%0A", "%20", "x" * 129])
 async def test_a_bad_id_is_refused_before_the_upgrade(
-    service: ServiceProcess, session: aiohttp.ClientSession, doc_id: str
+    service: ServiceProcess, party: Party, doc_id: str
 ) -> None:
     for suffix in ("", "/yjs"):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await session.ws_connect(f"{service.url}/collaborate/{doc_id}{suffix}")
+            await party.ws_connect(f"{service.url}/collaborate/{doc_id}{suffix}")
         assert refused.value.status in (400, 404, 422)
 
 
-async def test_any_other_id_is_a_document(service: ServiceProcess, session: aiohttp.ClientSession) -> None:
+async def test_any_other_id_is_a_document(service: ServiceProcess, party: Party) -> None:
     for doc_id in ("%F0%9F%A6%8A%20notes", "a.b-c_d~e", "x" * 128):
-        writer = await Writer.join(session, f"{service.url}/collaborate/{doc_id}")
+        writer = await Writer.join(party, f"{service.url}/collaborate/{doc_id}")
         assert len(writer.state["doc_id"]) in (7, 9, 128)
         await writer.ws.close()
 
 
 async def test_a_document_is_its_keys(strict_service: ServiceProcess) -> None:
     url = f"{strict_service.url}/collaborate/mine"
-    async with aiohttp.ClientSession() as session:
+    async with Party() as party:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await session.ws_connect(url)
+            await party.ws_connect(url)
         assert refused.value.status == 401
-    async with aiohttp.ClientSession(headers=bearer(ALICE)) as session:
-        ann = await Writer.join(session, url)
+    async with Party(bearer(ALICE)) as party:
+        ann = await Writer.join(party, url)
         await ann.change(Insert(0, "secret"))
         await ann.hear()
-        async with aiohttp.ClientSession(headers=bearer(BOB)) as other:
+        async with Party(bearer(BOB)) as other:
             assert (await Writer.join(other, url)).text == ""
-        ben = await Writer.join(session, url)
+        ben = await Writer.join(party, url)
         assert ben.text == "secret"
 
 
-async def test_writers_with_delays_agree(session: aiohttp.ClientSession, url: str) -> None:
-    writers = [await Writer.join(session, url) for _ in range(NUM_WRITERS)]
+async def test_writers_with_delays_agree(party: Party, url: str) -> None:
+    writers = [await Writer.join(party, url) for _ in range(NUM_WRITERS)]
     inserted: set[str] = set()
 
     async def write(writer: Writer, chance: Random, first: int) -> None:
@@ -242,13 +238,13 @@ async def test_writers_with_delays_agree(session: aiohttp.ClientSession, url: st
     version = max(writer.editor.version for writer in writers)
     for writer in writers:
         await writer.catch_up(version)
-    late = await Writer.join(session, url)
+    late = await Writer.join(party, url)
     assert {writer.text for writer in writers} == {late.text}
     assert sorted(late.text) == sorted(inserted)
 
 
-async def test_a_large_message_closes_the_socket(session: aiohttp.ClientSession, url: str) -> None:
-    ann = await Writer.join(session, url)
+async def test_a_large_message_closes_the_socket(party: Party, url: str) -> None:
+    ann = await Writer.join(party, url)
     await ann.ws.send_str(json.dumps({"type": "operation", "x": "y" * 1_100_000}))
     async with asyncio.timeout(TIMEOUT_S):
         assert await closed_with(ann.ws) == 1009
@@ -259,12 +255,12 @@ def counts(service: ServiceProcess) -> Any:
 
 
 async def test_a_document_closes_with_the_last_who_leaves(
-    service: ServiceProcess, session: aiohttp.ClientSession, url: str
+    service: ServiceProcess, party: Party, url: str
 ) -> None:
-    ann = await Writer.join(session, url)
+    ann = await Writer.join(party, url)
     await ann.change(Insert(0, "kept"))
     await ann.hear()
     assert service.metrics()["open_documents"] >= 1
     await ann.ws.close()
     assert counts(service)
-    assert (await Writer.join(session, url)).state["version"] == 1
+    assert (await Writer.join(party, url)).state["version"] == 1

@@ -82,6 +82,9 @@ def _sampling(request: web.Request, wishes: Wishes, limits: Limits) -> Sampling:
         raise BadParams(message, param=wishes.max_tokens_field, status=wishes.bad_status)
     default = request.app[SETTINGS].limits.default_max_tokens
     max_tokens = wishes.max_tokens if wishes.max_tokens is not None else min(default, max_len or default)
+    if sampling.min_tokens > max_tokens:
+        message = f"min_tokens {sampling.min_tokens} > {max_tokens} ({wishes.max_tokens_field})"
+        raise BadParams(message, param="min_tokens", status=wishes.bad_status)
     seed = sampling.seed if sampling.seed is not None else secrets.randbits(SEED_BITS)
     return Sampling(**(structs.asdict(sampling) | {"max_tokens": max_tokens, "seed": seed}))
 

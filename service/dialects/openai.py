@@ -27,20 +27,23 @@ class Facts(Struct, frozen=True):
     num_choices: int
     has_usage: bool = False
     has_logprobs: bool = False
+    has_running_usage: bool = False
 
 
 def facts_of(prefix: str, params: CommonParams, job: Job) -> Facts:
     """Of a new answer, whose id begins with `prefix`."""
     has_logprobs = params.sampling().top_logprobs is not None
     id_ = f"{prefix}-{secrets.token_hex(12)}"
-    return Facts(id_, job.model, job.work.num_choices, params.has_usage, has_logprobs)
+    num_choices, has_running_usage = job.work.num_choices, params.has_running_usage
+    return Facts(id_, job.model, num_choices, params.has_usage, has_logprobs, has_running_usage)
 
 
 class OpenAIDialect(Dialect):
     """Chunk order per choice: opening, deltas, an empty delta with `finish_reason`; then usage, `[DONE]`.
 
     A reason the API has no word for (`deadline`, `drained`…) is sent as it is: official clients
-    pass it on, and hiding it would make a cut answer look whole.
+    pass it on, and hiding it would make a cut answer look whole. Running usage counts the prompt, which
+    the first event tells, and of the answers the chunk's own.
     """
 
     object_name: ClassVar[str]
@@ -53,14 +56,16 @@ class OpenAIDialect(Dialect):
         head = encode(self._head(self.object_name))[:-1]
         self._opening = head + b',"choices":['
         self._closing = b"]" + (b',"usage":null' if facts.has_usage else b"") + b"}"
+        self._prompt_tokens = 0
 
     def render(self, event: StreamEvent) -> list[Out]:
         match event:
             case TextDelta():
                 has_news = event.text or event.logprobs
-                return [self._chunk(self.delta(event), event.text)] if has_news else []
+                return [self._chunk(self.delta(event), event.text, event.num_tokens)] if has_news else []
             case Accepted():
-                return [self._chunk(body) for body in self.openings()]
+                self._prompt_tokens = event.prompt_tokens
+                return [self._chunk(body, "", 0) for body in self.openings()]
             case ChoiceFinished():
                 return [self._chunk(self.last(event.index, event.reason))]
             case Finished():
@@ -115,8 +120,11 @@ class OpenAIDialect(Dialect):
             outs.append(Out(encode(body)))
         return [*outs, DONE]
 
-    def _chunk(self, choice: bytes, text: str = "") -> Out:
-        return Out(self._opening + choice + self._closing, None, text)
+    def _chunk(self, choice: bytes, text: str = "", num_tokens: int | None = None) -> Out:
+        closing = self._closing
+        if self.facts.has_running_usage and num_tokens is not None:
+            closing = b'],"usage":' + encode(usage_object(Usage(self._prompt_tokens, num_tokens))) + b"}"
+        return Out(self._opening + choice + closing, None, text)
 
     def _head(self, object_name: str) -> dict[str, Any]:
         facts = self.facts

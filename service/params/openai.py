@@ -28,7 +28,10 @@ LogitBias = Annotated[dict[str, Annotated[float, Meta(ge=-100, le=100)]], Meta(m
 
 
 class StreamOptions(Struct):
+    """`continuous_usage_stats` asks for counts so far in every chunk of text, where usage is included."""
+
     include_usage: bool = False
+    continuous_usage_stats: bool = False
 
 
 class CommonParams(Struct, kw_only=True):
@@ -45,7 +48,9 @@ class CommonParams(Struct, kw_only=True):
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     stop: Stop = None
     seed: Seed | None = None
-    ignore_eos: bool = False
+    ignore_eos: bool | None = None
+    min_tokens: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    stop_token_ids: Annotated[list[TokenId], Meta(max_length=128)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     repetition_penalty: Annotated[float, Meta(gt=0, le=2)] | None = None
@@ -59,7 +64,9 @@ class CommonParams(Struct, kw_only=True):
             min_p=self.min_p or 0.0,
             seed=self.seed,
             stop=stop_list(self.stop),
-            ignore_eos=self.ignore_eos,
+            ignore_eos=bool(self.ignore_eos),
+            min_tokens=self.min_tokens or 0,
+            stop_token_ids=self.stop_token_ids or [],
             presence_penalty=self.presence_penalty or 0.0,
             frequency_penalty=self.frequency_penalty or 0.0,
             repetition_penalty=self.repetition_penalty or 1.0,
@@ -76,6 +83,10 @@ class CommonParams(Struct, kw_only=True):
     @property
     def has_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def has_running_usage(self) -> bool:
+        return bool(self.has_usage and self.stream_options and self.stream_options.continuous_usage_stats)
 
 
 class TextPart(Struct):
@@ -130,19 +141,21 @@ class CompletionParams(CommonParams, kw_only=True):
     """`/v1/completions`: a text, several, or the same as token ids."""
 
     prompt: Text | Annotated[list[Text | TokenId | Ids], Meta(min_length=1)]
-    echo: bool = False
+    echo: bool | None = None
     suffix: str | None = None
     logprobs: TopLogprobs | None = None
     best_of: int | None = None
 
     def sampling(self) -> SamplingWishes:
-        return structs.replace(super().sampling(), top_logprobs=self.logprobs)
+        return structs.replace(super().sampling(), top_logprobs=self.logprobs, echo=bool(self.echo))
 
     def check(self) -> None:
         super().check()
-        for name in ("echo", "suffix"):
-            if getattr(self, name):
-                raise BadParams(f"$.{name}: not supported by this service", param=name, status=400)
+        if self.suffix:
+            raise BadParams("$.suffix: not supported by this service", param="suffix", status=400)
+        if self.echo and self.logprobs is not None:
+            message = "$.echo: not supported together with logprobs: those of a prompt are not computed"
+            raise BadParams(message, param="echo", status=400)
         if self.best_of not in (None, 1, self.n):
             raise BadParams(f"$.best_of: {self.best_of} not supported; send 1", param="best_of", status=400)
 

@@ -20,6 +20,9 @@ class SamplingWishes(Struct, frozen=True):
     repetition_penalty: float = 1.0
     logit_bias: list[TokenBias] = []
     top_logprobs: int | None = None
+    min_tokens: int = 0
+    stop_token_ids: list[int] = []
+    echo: bool = False
 
 
 class Wishes(Struct, frozen=True):

@@ -101,6 +101,59 @@ def test_whole_chat_completion(service: ServiceProcess) -> None:
     assert body["usage"] == {"prompt_tokens": 3, "completion_tokens": 6, "total_tokens": 9}
 
 
+def test_running_usage_counts_the_chunks_own_choice(service: ServiceProcess) -> None:
+    options = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+    for path, prompt in (
+        ("/v1/chat/completions", {"messages": MESSAGES}),
+        ("/v1/completions", {"prompt": TEXT}),
+    ):
+        *seen, end = chunks(service, path, prompt | options | {"n": 2})
+        assert end["usage"] == USAGE | {"completion_tokens": 6, "total_tokens": 9}
+        for index in range(2):
+            own = [chunk for chunk in seen if chunk["choices"][0]["index"] == index]
+            told = [chunk["usage"] and chunk["usage"]["completion_tokens"] for chunk in own]
+            assert told == ([0, 1, 2, 3, None] if "chat" in path else [1, 2, 3, None])
+            assert {c["usage"]["prompt_tokens"] for c in own if c["usage"]} == {3}
+    options = {"stream_options": {"continuous_usage_stats": True}}
+    assert not any(
+        "usage" in chunk for chunk in chunks(service, "/v1/completions", {"prompt": "x"} | options)
+    )
+
+
+@pytest.mark.parametrize("prompt", ["Föx a", ["Föx a"], [5, 6]])
+def test_an_echoed_prompt_comes_first(service: ServiceProcess, prompt: Any) -> None:
+    body = {"prompt": prompt, "n": 2}
+    plain = service.http.post("/v1/completions", json=body).json()
+    echoed = service.http.post("/v1/completions", json=body | {"echo": True}).json()
+    for before, after in zip(plain["choices"], echoed["choices"], strict=True):
+        assert after["text"] == before["text"] * 2
+    assert echoed["usage"] == plain["usage"]
+    texts = ["", ""]
+    for chunk in chunks(service, "/v1/completions", body | {"echo": True}):
+        texts[chunk["choices"][0]["index"]] += chunk["choices"][0]["text"]
+    assert texts == [choice["text"] for choice in echoed["choices"]]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "param"),
+    [
+        ("completions", {"suffix": "end"}, "suffix"),
+        ("completions", {"echo": True, "logprobs": 0}, "echo"),
+        ("completions", {"min_tokens": 9, "max_tokens": 8}, "min_tokens"),
+        ("completions", {"min_tokens": -1}, "min_tokens"),
+        ("completions", {"stop_token_ids": ["x"]}, "stop_token_ids"),
+        ("completions", {"stop_token_ids": [0] * 129}, "stop_token_ids"),
+        ("chat/completions", {"min_tokens": 9, "max_completion_tokens": 8}, "min_tokens"),
+    ],
+)
+def test_what_does_not_go_together_is_named(
+    service: ServiceProcess, path: str, fields: dict[str, Any], param: str
+) -> None:
+    prompt = {"messages": MESSAGES} if path.startswith("chat") else {"prompt": TEXT}
+    answer = service.http.post(f"/v1/{path}", json=prompt | fields)
+    assert (answer.status_code, answer.json()["error"]["param"].split("[")[0]) == (400, param)
+
+
 @pytest.mark.parametrize("n", [1, 8])
 def test_streamed_and_whole_are_the_same_however_long(service: ServiceProcess, n: int) -> None:
     """More than any log or pipe holds: nothing is lost on the way, whoever reads."""

@@ -85,6 +85,21 @@ def test_logprobs_streamed_and_whole_are_the_same(client: openai.OpenAI) -> None
         assert told.startswith(choice.message.content or "")
 
 
+def test_least_and_last_tokens(client: openai.OpenAI) -> None:
+    """A greeting ends soon by itself; it may be made to go on, and to end sooner."""
+    body = {"temperature": 0, "max_tokens": 200, "logprobs": True}
+    plain = ask(client, "Hello!", **body)
+    assert plain.choices[0].finish_reason == "stop" and plain.usage
+    num_tokens = plain.usage.completion_tokens + 10
+    longer = ask(client, "Hello!", extra_body={"min_tokens": num_tokens}, **body)
+    assert longer.usage and longer.usage.completion_tokens >= num_tokens
+    text = longer.choices[0].message.content or ""
+    assert text.startswith(plain.choices[0].message.content or "")
+    ended = ask(client, "Hello!", extra_body={"stop_token_ids": list(range(6, 2048))}, **body)
+    assert ended.usage and ended.usage.completion_tokens == 1
+    assert ended.choices[0].finish_reason == "stop"
+
+
 def test_a_penalty_and_a_bias_change_what_is_said(client: openai.OpenAI) -> None:
     wishes = {"temperature": 0, "max_tokens": 60}
     plain = ask(client, STORY, **wishes).choices[0].message.content

@@ -36,11 +36,14 @@ WORD = re.compile(r"\s*\S+\s*?(?=\s|$)|\s+$")
 class EchoChoice:
     """One answer: the prompt's words, over and over until `max_tokens` of them are sent."""
 
-    def __init__(self, index: int, words: list[str], num_sent: int) -> None:
+    def __init__(self, index: int, words: list[str], num_sent: int, echo: str = "") -> None:
         self.index = index
         self.words = words
         self.num_sent = num_sent
-        self.num_chars = sum(len(words[i % len(words)]) for i in range(num_sent))  # of what was sent
+        self.echo = echo
+        self.num_chars = len(echo) + sum(
+            len(words[i % len(words)]) for i in range(num_sent)
+        )  # of what was sent
 
     def next_word(self) -> str:
         word = self.words[self.num_sent % len(self.words)]
@@ -55,7 +58,9 @@ class EchoJob:
         self.prompt_tokens = 0
         sent = [len(ids) for ids in work.generated] or [0] * work.num_choices
         self.choices = deque(
-            EchoChoice(i, texts[i // work.n], sent[i]) for i in range(work.num_choices) if i not in work.done
+            EchoChoice(i, words := texts[i // work.n], sent[i], "".join(words) if work.sampling.echo else "")
+            for i in range(work.num_choices)
+            if i not in work.done
         )
         self.completion_tokens = sum(sent)
         self.is_started = False
@@ -192,9 +197,10 @@ class EchoEngine(Engine[TextWork]):
         word = choice.next_word()
         if self._has_clock:
             word = f" {time.monotonic():.6f}"
+        echo = choice.echo if choice.num_sent == 1 else ""
         logprobs = self._logprobs(job.sampling, word, choice.num_chars)
         choice.num_chars += len(word)
-        return TextDelta(job.job_id, choice.index, word, [place], choice.num_sent, logprobs)
+        return TextDelta(job.job_id, choice.index, echo + word, [place], choice.num_sent, logprobs)
 
     def _logprobs(self, sampling: Sampling, word: str, offset: int) -> list[TokenLogprob]:
         """Nothing but this word could have come."""

@@ -10,7 +10,7 @@ from workers.errors import JobError
 from workers.llm.batch import Batch
 from workers.llm.logprobs import Likelihood, Likelihoods
 from workers.llm.outbox import Outbox
-from workers.llm.sampler import FAILED, Draw, sample
+from workers.llm.sampler import FAILED, sample
 from workers.llm.scheduler import Chunk
 from workers.llm.sequence import Job, Sequence
 from workers.llm.start import start
@@ -31,7 +31,7 @@ class LlmEngine(Engine[TextWork]):
         self._max_waiting = settings.max_waiting
         self._block_tokens = settings.block_tokens
         parts = start(name, settings)
-        self._runner, self._allocator, self._scheduler, self._intake, self.limits, self._eos_ids = parts
+        self._runner, self._allocator, self._scheduler, self._intake, self.limits = parts
         self._jobs: dict[JobId, Job] = {}
         self._complete: list[Job] = []  # complete on arrival: ended by the next step
         self._cancelled: dict[JobId, Job] = {}
@@ -116,7 +116,7 @@ class LlmEngine(Engine[TextWork]):
         if not batch.sampled_sequences:
             return
         sequences = batch.sampled_sequences
-        draws = [Draw(s.job.sampling, s.seed, s.num_tokens, s.counts) for s in sequences]
+        draws = [sequence.draw() for sequence in sequences]
         told = Likelihoods(logits, draws)
         token_ids = sample(logits, draws)
         likelihoods = told.of(token_ids)
@@ -135,13 +135,13 @@ class LlmEngine(Engine[TextWork]):
             self._outbox.text(sequence, text)
 
     def _is_complete(self, sequence: Sequence) -> bool:
-        return sequence.end_reason(self._eos_ids) is not None
+        return sequence.end_reason() is not None
 
     def _end(self, sequence: Sequence, text: str) -> None:
         job = sequence.job
         text += sequence.answer.flush()
         # Only now: what was held back may have completed a stop string.
-        reason = sequence.end_reason(self._eos_ids) or "length"
+        reason = sequence.end_reason() or "length"
         self._outbox.rest(sequence, text, reason)
         self._scheduler.remove(sequence)
         del job.sequences[sequence.index]

@@ -7,11 +7,12 @@ from transformers import PreTrainedTokenizerBase
 
 from workers.detokenizer import Decode, Detokenizer
 from workers.errors import JobError
+from workers.llm.load import LoadedModel
 from workers.llm.logprobs import Trail
 from workers.llm.prompts import PromptEncoder
 from workers.llm.sequence import Answer, Job, Sequence
 from workers.llm.vocabulary import Vocabulary
-from workers.messages import ChatPrompt, JobId, Prompt, TextWork
+from workers.messages import ChatPrompt, JobId, Prompt, Sampling, TextPrompt, TextWork, TokenPrompt
 from workers.trimming import num_answer_tokens
 
 # Enough of the prompt's end to know whether a space comes before the answer's first token.
@@ -21,16 +22,17 @@ NUM_CONTEXT_TOKENS = 6
 class EncodedPrompt(NamedTuple):
     token_ids: list[int]
     context: list[int]  # the tokens whose text the answer goes on with
+    text: str = ""  # where it is to be echoed
 
 
 class Intake:
     """Raises JobError for what the model cannot take, before anything of the job is kept."""
 
-    def __init__(
-        self, model_name: str, tokenizer: PreTrainedTokenizerBase, vocab_size: int, max_model_len: int
-    ) -> None:
+    def __init__(self, model_name: str, loaded: LoadedModel, max_model_len: int) -> None:
+        tokenizer = loaded.tokenizer
         self._model_name = model_name
-        self._encoder = PromptEncoder(model_name, tokenizer, vocab_size)
+        self._eos_ids = loaded.eos_ids
+        self._encoder = PromptEncoder(model_name, tokenizer, loaded.vocab_size)
         self._max_model_len = max_model_len
         self._decode = _decoder(tokenizer)
         special = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
@@ -44,9 +46,10 @@ class Intake:
     def make(self, job_id: JobId, work: TextWork) -> Job:
         """Choice i of a prompt draws with seed + i. An answer ends with the model's context at the latest."""
         self._encoder.check([token.token_id for token in work.sampling.logit_bias], "logit_bias")
-        prompts = [self._encode(prompt, work.sampling.max_tokens) for prompt in work.prompts]
+        self._encoder.check(work.sampling.stop_token_ids, "stop_token_ids")
+        prompts = [self._encode(prompt, work.sampling) for prompt in work.prompts]
         generated = work.generated or [[]] * work.num_choices
-        job = Job(job_id, work.sampling)
+        job = Job(job_id, work.sampling, self._eos_ids)
         job.prompt_tokens = sum(len(prompt.token_ids) for prompt in prompts)
         job.completion_tokens = sum(map(len, generated))
         for index in self._open_choices(work):
@@ -60,15 +63,24 @@ class Intake:
     def _open_choices(self, work: TextWork) -> Iterator[int]:
         return (index for index in range(work.num_choices) if index not in work.done)
 
-    def _encode(self, prompt: Prompt, max_tokens: int) -> EncodedPrompt:
-        token_ids = self._token_ids(prompt, max_tokens)
+    def _encode(self, prompt: Prompt, sampling: Sampling) -> EncodedPrompt:
+        token_ids = self._token_ids(prompt, sampling.max_tokens)
         if len(token_ids) >= self._max_model_len:
             what = f"prompt has {len(token_ids)} tokens; with one for the answer that is {len(token_ids) + 1}"
             limit = f'{self._max_model_len} (limit of model "{self._model_name}")'
             param = "messages" if isinstance(prompt, ChatPrompt) else "prompt"
             raise JobError("context_length_exceeded", f"{what} > {limit}", param)
         context = [] if isinstance(prompt, ChatPrompt) else token_ids[-NUM_CONTEXT_TOKENS:]
-        return EncodedPrompt(token_ids, context)
+        return EncodedPrompt(token_ids, context, self._echo(prompt) if sampling.echo else "")
+
+    def _echo(self, prompt: Prompt) -> str:
+        match prompt:
+            case TextPrompt(text):
+                return text
+            case TokenPrompt(token_ids):
+                return self._decode(token_ids)
+            case ChatPrompt():
+                return ""
 
     def _token_ids(self, prompt: Prompt, max_tokens: int) -> list[int]:
         if isinstance(prompt, ChatPrompt) and prompt.trims:
@@ -78,7 +90,8 @@ class Intake:
 
     def _sequence(self, job: Job, index: int, prompt: EncodedPrompt) -> Sequence:
         detokenizer = Detokenizer(self._decode, self._special_ids, prompt.context)
-        sequence = Sequence(job, index, prompt.token_ids, Answer(detokenizer, job.sampling.stop))
+        answer = Answer(detokenizer, job.sampling.stop, prompt.text)
+        sequence = Sequence(job, index, prompt.token_ids, answer)
         if job.sampling.top_logprobs is not None:
             sequence.trail = Trail(self._vocabulary)
         sequence.max_tokens = min(job.sampling.max_tokens, self._max_model_len - len(prompt.token_ids))

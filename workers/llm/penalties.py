@@ -1,4 +1,4 @@
-"""What the tokens of a sequence so far, and its job's biases, do to the logits of its next one."""
+"""What the tokens of a sequence so far, and its job's wishes, do to the logits of its next one."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Self
@@ -62,12 +62,16 @@ def adjust(logits: Tensor, draws: "list[Draw]") -> None:
     """Change `logits [S, V]` in place, in those rows alone that ask for it.
 
     repetition_penalty (Keskar et al.: CTRL, 2019) comes first, as it scales what the model gave; then
-    presence and frequency are taken off, and at last the biases are added.
+    presence and frequency are taken off, and the biases are added. What is barred cannot come.
     """
     if rows := [row for row, draw in enumerate(draws) if draw.counts is not None]:
         _penalise(logits, rows, draws)
     if rows := [row for row, draw in enumerate(draws) if draw.sampling.logit_bias]:
         _bias(logits, rows, draws)
+    if rows := [row for row, draw in enumerate(draws) if draw.barred]:
+        barred = [(row, token_id) for row in rows for token_id in draws[row].barred]
+        place = torch.tensor(barred, device=logits.device).unbind(1)
+        logits[place] = float("-inf")
 
 
 def _penalise(logits: Tensor, rows: list[int], draws: "list[Draw]") -> None:

@@ -16,12 +16,16 @@ NUM_CANDIDATES = 256
 
 
 class Draw(NamedTuple):
-    """One token to be drawn: the answer's `position`-th, counted from 0; `counts` are of those before it."""
+    """One token to be drawn: the answer's `position`-th, counted from 0, and none that is `barred`.
+
+    `counts` are of the tokens before it.
+    """
 
     sampling: Sampling
     seed: int
     position: int
     counts: TokenCounts | None = None
+    barred: frozenset[int] = frozenset()
 
 
 def sample(logits: Tensor, draws: list[Draw]) -> list[int]:

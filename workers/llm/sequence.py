@@ -3,16 +3,20 @@
 from workers.detokenizer import Detokenizer
 from workers.llm.logprobs import Likelihood, Trail
 from workers.llm.penalties import TokenCounts
+from workers.llm.sampler import Draw
 from workers.llm.stops import StopFinder
 from workers.messages import JobId, Sampling, Usage
 
+_NONE: frozenset[int] = frozenset()
+
 
 class Job:
-    """What the sequences of one job share."""
+    """What the sequences of one job share. The tokens in `end_ids` end each of them."""
 
-    def __init__(self, job_id: JobId, sampling: Sampling) -> None:
+    def __init__(self, job_id: JobId, sampling: Sampling, eos_ids: frozenset[int] = frozenset()) -> None:
         self.job_id = job_id
         self.sampling = sampling
+        self.end_ids = frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else eos_ids)
         self.sequences: dict[int, Sequence] = {}  # those that have not ended, by choice index
         self.prompt_tokens = 0
         self.completion_tokens = 0
@@ -25,37 +29,40 @@ class Job:
 
 
 class Answer:
-    """The text of one answer as it grows: detokenised, stop strings held back."""
+    """The text of one answer as it grows: detokenised, stop strings held back, after an echoed prompt."""
 
-    def __init__(self, detokenizer: Detokenizer, stops: list[str]) -> None:
+    def __init__(self, detokenizer: Detokenizer, stops: list[str], echo: str = "") -> None:
         self._detokenizer = detokenizer
         self._finder = StopFinder(stops)
-        self.num_chars = 0  # of the whole text so far, and of what may be shown of it
-        self.num_shown = 0
+        self._echo = echo
+        self.num_chars = len(echo)  # of the whole text so far, and of what may be shown of it
+        self.num_shown = len(echo)
 
     @property
     def has_stopped(self) -> bool:
         return self._finder.has_stopped
 
-    def push(self, token_id: int) -> str:
-        return self._show(self._detokenizer.push(token_id))
+    def push(self, token_id: int, *, may_stop: bool = True) -> str:
+        """The text that may be shown now; only where it `may_stop` are stop strings looked for."""
+        return self._show(self._detokenizer.push(token_id), may_stop)
 
     def flush(self) -> str:
         """The rest of the text; nothing is held back after it."""
         if self.has_stopped:
             return ""
-        text = self._show(self._detokenizer.flush())
+        text = self._show(self._detokenizer.flush(), may_stop=True)
         if self.has_stopped:
             return text
         rest = self._finder.flush()
         self.num_shown += len(rest)
         return text + rest
 
-    def _show(self, text: str) -> str:
+    def _show(self, text: str, may_stop: bool) -> str:
         self.num_chars += len(text)
-        shown = self._finder.push(text)
+        shown = self._finder.push(text) if may_stop else text
         self.num_shown += len(shown)
-        return shown
+        echo, self._echo = self._echo, ""
+        return echo + shown
 
 
 class Sequence:
@@ -89,31 +96,39 @@ class Sequence:
     def num_pending_tokens(self) -> int:
         return len(self.token_ids) - self.num_cached_tokens
 
+    @property
+    def may_end(self) -> bool:
+        """Whether the answer has as many tokens as it must."""
+        return self.num_tokens >= self.job.sampling.min_tokens
+
+    def draw(self) -> Draw:
+        """What the sampler needs for the next token."""
+        barred = _NONE if self.may_end else self.job.end_ids
+        return Draw(self.job.sampling, self.seed, self.num_tokens, self.counts, barred)
+
     def restore(self, generated: list[int]) -> None:
         """Take over an answer's beginning that was sent already: its text goes nowhere."""
-        self.token_ids += generated
         for token_id in generated:
-            self._note(token_id)
+            self._add(token_id)
 
     def append(self, token_id: int, likelihood: Likelihood | None = None) -> str:
         """Add a sampled token; return the text to show."""
         if self.trail is not None and likelihood is not None:
             self.trail.add(token_id, likelihood, self.answer.num_chars)
-        self.token_ids.append(token_id)
         self.unsent_ids.append(token_id)
         self.job.completion_tokens += 1
-        return self._note(token_id)
+        return self._add(token_id)
 
-    def _note(self, token_id: int) -> str:
+    def _add(self, token_id: int) -> str:
+        self.token_ids.append(token_id)
         if self.counts is not None:
             self.counts.add(token_id)
-        return self.answer.push(token_id)
+        return self.answer.push(token_id, may_stop=self.may_end)
 
-    def end_reason(self, eos_ids: frozenset[int]) -> str | None:
+    def end_reason(self) -> str | None:
         """Why the answer is complete after its last token, or None."""
         if self.answer.has_stopped:
             return "stop"
-        is_eos = self.num_tokens > 0 and self.token_ids[-1] in eos_ids
-        if is_eos and not self.job.sampling.ignore_eos:
+        if self.num_tokens > 0 and self.token_ids[-1] in self.job.end_ids:
             return "stop"
         return "length" if self.num_tokens >= self.max_tokens else None

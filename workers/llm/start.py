@@ -26,7 +26,6 @@ class Parts(NamedTuple):
     scheduler: Scheduler
     intake: Intake
     limits: Limits
-    eos_ids: frozenset[int]
 
 
 @torch.inference_mode()
@@ -42,11 +41,11 @@ def start(name: str, settings: ModelSettings) -> Parts:
         check_chunks(loaded.model, runner, settings.block_tokens)
     # What the model can take, or what the cache can hold where that is less.
     max_model_len = min(loaded.max_model_len or num_tokens, num_tokens)
-    intake = Intake(name, loaded.tokenizer, loaded.vocab_size, max_model_len)
+    intake = Intake(name, loaded, max_model_len)
     allocator = BlockAllocator(num_blocks)
     bounds = Bounds(settings.max_num_seqs, settings.max_batched_tokens, settings.block_tokens)
     limits = _limits(loaded, max_model_len, settings, intake.has_chat_template)
-    return Parts(runner, allocator, Scheduler(allocator, bounds), intake, limits, loaded.eos_ids)
+    return Parts(runner, allocator, Scheduler(allocator, bounds), intake, limits)
 
 
 def _num_blocks(loaded: LoadedModel, settings: ModelSettings, token_bytes: int) -> int:

@@ -61,6 +61,8 @@ class Connection:
         self._is_throttled = False
         self._num_working = 0
         self._leaves_when_idle = False
+        # Whether what waits is sent before it closes.
+        self._is_patient = True
         self._closing: asyncio.Task[None] | None = None
         self._sender = self._loop.create_task(self._send_frames())
 
@@ -205,7 +207,7 @@ class Connection:
             log.info("socket dropped", extra={"socket": self.id, "reason": reason})
             self._counts.dropped[reason] += 1
             self._outbox.clear()
-            self._sender.cancel()
+            self._is_patient = False
             self.close(code, reason)
 
     async def finish(self) -> None:
@@ -215,8 +217,9 @@ class Connection:
             await asyncio.shield(self._closing)
 
     async def _close(self, code: int, reason: str) -> None:
-        await asyncio.wait([self._sender], timeout=CLOSE_TIMEOUT_S)
-        self._sender.cancel()
+        # The sender is not cancelled: who is cancelled while he waits for aiohttp's transport to drain takes
+        # with him all who wait for it later, and this task would end here with the connection open.
+        await asyncio.wait([self._sender], timeout=CLOSE_TIMEOUT_S if self._is_patient else 0)
         self._outbox.clear()
         self._has_room.set()
         try:
@@ -225,6 +228,6 @@ class Connection:
                 await self.response.close(code=code, message=reason.encode()[:MAX_REASON_BYTES])
         except (TimeoutError, ConnectionError):
             self._transport.abort()
-        else:
+        finally:
             # A transport that is closed first sends what it has, to a peer that may never take it.
             self._loop.call_later(CLOSE_TIMEOUT_S, self._transport.abort)

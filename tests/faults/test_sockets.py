@@ -1,4 +1,4 @@
-"""Websockets whose peers vanish, do not read, or are sent away: each goes with a reason and leaves nothing."""
+"""Websockets whose peers vanish, do not read, or are sent away: each goes with a reason, leaving nothing."""
 
 import json
 import signal

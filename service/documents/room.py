@@ -1,10 +1,16 @@
 """An open document and all who are in it: what one does, the others hear in their own form."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.documents.document import Applied
 from service.documents.kept import KeptDocument
 from service.documents.messages import CursorUpdate, Message, OperationMade, UserJoined, UserLeft
 from service.documents.presence import Presence
 from service.documents.shared import Change, SharedDocument
 from service.documents.yjs_wire import awareness_frame, update_frame
+from service.errors import ApiError
+from service.params.documents import SubmitOperation
 from service.sockets.connection import Connection
 from service.sockets.room import Room
 
@@ -39,6 +45,31 @@ class DocumentRoom:
             self.document.drop_cursor(connection.id)
             self.tell_presence(self.presence.leave(connection.id), connection)
             self._tell(UserLeft(connection.id))
+
+    def submit(self, made: SubmitOperation, author: str, by: Connection | None = None) -> Applied:
+        """Accept an operation, and tell everyone but who sent it. Raises as `SharedDocument.submit`."""
+        with self._reconciled():
+            change = self.document.submit(made.operation, made.version, author)
+        assert change.applied
+        if made.operation_id:
+            self.document.remember(made.operation_id)
+        self.announce(change, by)
+        return change.applied
+
+    def merge(self, update: bytes, by: Connection) -> Change:
+        """Accept an editor's update, and tell everyone else. Raises as `SharedDocument.merge`."""
+        with self._reconciled():
+            change = self.document.merge(update, by.id)
+        self.announce(change, by)
+        return change
+
+    @contextmanager
+    def _reconciled(self) -> Iterator[None]:
+        try:
+            yield
+        except ApiError:
+            self.announce(self.document.reconcile())
+            raise
 
     def announce(self, change: Change, by: Connection | None = None) -> None:
         """Tell everyone but who did it, and have the document saved soon."""

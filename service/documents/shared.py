@@ -99,19 +99,16 @@ class SharedDocument:
             yjs.apply(replacement(0, 0, 0, self.content), "")
         self.yjs = yjs
 
-    def refresh(self) -> Change:
-        """Make the text what a Yjs client sees who comes now.
+    def reconcile(self) -> Change:
+        """After a refusal: make the text what the Yjs document has come to.
 
-        That is what it was, unless some client sent what no Yjs makes, or cut a surrogate pair in two: then
-        the order in which changes came can decide.
+        That is the same text, unless some client sent what no Yjs makes: of such items the order in which
+        they come can decide, and a refusal has the document read anew.
         """
-        assert self.yjs
-        fresh = self._make_yjs(self.yjs.name, self.yjs.state())
-        if str(fresh) == self.content:
+        text = str(self.yjs) if self.yjs else self.content
+        if text == self.content:
             return Change(None)
-        applied = self._document.commit(difference(self.content, str(fresh)), "yjs")
-        self.yjs = fresh
-        return Change(applied)
+        return Change(self._document.commit(difference(self.content, text), "yjs"))
 
     def move_cursor(self, author: str, position: int, base_version: int | None) -> int:
         """Where the author's cursor stands now. Raises as `Document.move_cursor`."""

@@ -70,9 +70,8 @@ class YjsText:
         Raises BadParams when the history of all changes grows too long; then nothing has changed.
         """
         with self._all_or_nothing():
-            embeds = self._embeds(content)
-            with self._doc.transaction():
-                for start, end, text in reversed(_steps(edit, content, embeds)):
+            with guarded("operation"), self._doc.transaction():
+                for start, end, text in reversed(_steps(edit, content, self._embeds(content))):
                     if text:
                         self._text.insert(start, text)
                     else:

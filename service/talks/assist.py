@@ -8,6 +8,7 @@ from service.documents.operations import Insert
 from service.documents.room import DocumentRoom
 from service.errors import ApiError, error_object, failure_object
 from service.events import StreamEvent, Terminal, reason_of
+from service.params.documents import SubmitOperation
 from service.streams import Stream
 from workers.messages import Failed, Finished, TextDelta
 
@@ -38,14 +39,12 @@ class Assistant:
         self._room.document.drop_cursor(self.author)
 
     def _write(self, text: str) -> None:
-        document = self._room.document
+        place = self._room.document.cursors[self.author]
         try:
-            change = document.submit(Insert(document.cursors[self.author], text), None, self.author)
+            self._room.submit(SubmitOperation(Insert(place, text)), self.author)
         except ApiError as error:
             self._error = error
             self._stream.end("error")
-        else:
-            self._room.announce(change)
 
     def _done(self, end: Terminal) -> Message:
         usage = usage_object(end.usage)

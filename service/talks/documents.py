@@ -83,13 +83,9 @@ class WriterTalk(Talk[WriterMessage]):
             # Sent again, as its ack was lost: it is in the text already.
             self._send(Ack(version, operation_id=operation_id))
             return
-        change = document.submit(message.operation, message.version, self.connection.id)
-        assert change.applied
-        if operation_id:
-            document.remember(operation_id)
-        made = change.applied.operation
-        self._send(Ack(document.version, made if made != message.operation else None, operation_id))
-        self._room.announce(change, self.connection)
+        applied = self._room.submit(message, self.connection.id, self.connection)
+        made = applied.operation if applied.operation != message.operation else None
+        self._send(Ack(applied.version, made, operation_id))
 
     def _assist(self, message: Assist) -> None:
         job = admit(self.request, wish_prompt(self.request, message))

@@ -42,7 +42,6 @@ class YjsTalk(Talk[Message | None]):
     async def begin(self) -> None:
         try:
             await self._room.kept.ready_for_yjs(self._text_name)
-            self._room.announce(self._room.document.refresh())
         except ApiError as error:
             self.tell(error)
             return
@@ -93,8 +92,7 @@ class YjsTalk(Talk[Message | None]):
     def _merge(self, message: Update) -> None:
         if message.update == NOTHING:
             return
-        change = self._room.document.merge(message.update, self.connection.id)
-        self._room.announce(change, self.connection)
+        change = self._room.merge(message.update, self.connection)
         if not (change.update or message.is_answer):
             # Known already, or it builds on what is missing here: then the answer brings both.
             self._send(step1_frame(self._yjs.vector()))

@@ -25,7 +25,9 @@ def admit(request: web.Request, wishes: Wishes, *, max_retries: int = 0) -> Job:
     """
     is_local = wishes.provider == LOCAL
     limits = limits_of(request, wishes.model) if is_local else UNLIMITED
-    work = TextWork(wishes.prompts, _sampling(request, wishes, limits), wishes.n)
+    sampling = _sampling(request, wishes, limits)
+    owner, priority = request[CALLER], wishes.priority
+    work = TextWork(wishes.prompts, sampling, wishes.n, owner=owner, priority=priority)
     return admit_work(request, wishes.model, work, provider=wishes.provider, max_retries=max_retries)
 
 

@@ -92,7 +92,16 @@ def _openai(
     n = params.n or 1
     Bounds(request, 400).check("n", n, "max_choices")
     model = resolve_model(request, params.model)
-    return Wishes(model, prompts, params.sampling(), max_tokens, n, max_tokens_field=field, bad_status=400)
+    return Wishes(
+        model,
+        prompts,
+        params.sampling(),
+        max_tokens,
+        n,
+        max_tokens_field=field,
+        bad_status=400,
+        priority=params.priority or 0,
+    )
 
 
 def resolve_model(request: web.Request, name: str | None) -> str:

@@ -22,6 +22,8 @@ from service.params.wishes import SamplingWishes
 from workers.messages import ChatMessage, Prompt, TextPrompt, TokenBias, TokenPrompt
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
+# As in vLLM, the lower the earlier.
+Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
 TopLogprobs = Annotated[int, Meta(ge=0, le=20)]
 TOKEN_ID = re.compile(r"\d{1,9}", re.ASCII)
 LogitBias = Annotated[dict[str, Annotated[float, Meta(ge=-100, le=100)]], Meta(max_length=1_024)]
@@ -50,6 +52,7 @@ class CommonParams(Struct, kw_only=True):
     seed: Seed | None = None
     ignore_eos: bool | None = None
     min_tokens: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    priority: Priority | None = None
     stop_token_ids: Annotated[list[TokenId], Meta(max_length=128)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None

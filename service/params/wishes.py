@@ -36,3 +36,4 @@ class Wishes(Struct, frozen=True):
     provider: str = "local"
     max_tokens_field: str = "max_tokens"
     bad_status: int = 422
+    priority: int = 0

@@ -141,6 +141,8 @@ def test_an_echoed_prompt_comes_first(service: ServiceProcess, prompt: Any) -> N
         ("completions", {"echo": True, "logprobs": 0}, "echo"),
         ("completions", {"min_tokens": 9, "max_tokens": 8}, "min_tokens"),
         ("completions", {"min_tokens": -1}, "min_tokens"),
+        ("completions", {"priority": 1.5}, "priority"),
+        ("completions", {"priority": 1_000_001}, "priority"),
         ("completions", {"stop_token_ids": ["x"]}, "stop_token_ids"),
         ("completions", {"stop_token_ids": [0] * 129}, "stop_token_ids"),
         ("chat/completions", {"min_tokens": 9, "max_completion_tokens": 8}, "min_tokens"),
@@ -259,6 +261,7 @@ def test_bad_sampling_is_named(
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("priority", -5),
         ("presence_penalty", 2),
         ("frequency_penalty", -2.0),
         ("repetition_penalty", 1.5),

@@ -50,6 +50,7 @@ class Intake:
         prompts = [self._encode(prompt, work.sampling) for prompt in work.prompts]
         generated = work.generated or [[]] * work.num_choices
         job = Job(job_id, work.sampling, self._eos_ids)
+        job.owner, job.priority = work.owner, work.priority
         job.prompt_tokens = sum(len(prompt.token_ids) for prompt in prompts)
         job.completion_tokens = sum(map(len, generated))
         for index in self._open_choices(work):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from workers.llm.blocks import BlockAllocator
 from workers.llm.sequence import Sequence
+from workers.llm.shares import Shares
 
 
 class Chunk(NamedTuple):
@@ -20,18 +21,20 @@ class Bounds(NamedTuple):
     block_tokens: int
 
 
-def _age(sequence: Sequence) -> int:
-    return sequence.age
+def _rank(sequence: Sequence) -> tuple[int, int]:
+    return sequence.job.priority, sequence.age
 
 
 class Scheduler:
-    """Holds each sequence in one of three queues, all in order of age: running, waiting, paused.
+    """Holds each sequence in one of three queues, running, waiting and paused, all in order of rank: the
+    lowest priority first, then the oldest.
 
     A step takes every running decode first, so that a long prompt never stalls the others' tokens, and
-    gives what is left of the token budget to prefills, the oldest first. A sequence gets the blocks of
-    all its tokens when it is admitted, so that only decodes ever grow. When no block is free, the
-    newest sequence is preempted: its blocks are freed, and its tokens are computed again later. Paused
-    and waiting sequences keep their blocks until somebody needs them.
+    gives what is left of the token budget to prefills. Who waits is admitted in the order of rank, but
+    the owner that was served least comes first, whatever the others' priorities: nobody can be starved.
+    A sequence gets the blocks of all its tokens when it is admitted, so that only decodes ever grow.
+    When no block is free, the last in rank is preempted: its blocks are freed, and its tokens are
+    computed again later. Paused and waiting sequences keep their blocks until somebody needs them.
     """
 
     def __init__(self, allocator: BlockAllocator, bounds: Bounds) -> None:
@@ -45,16 +48,19 @@ class Scheduler:
         self.paused: list[Sequence] = []
         self.num_preemptions = 0
         self._num_added = 0
+        self._shares = Shares()
 
     def add(self, sequence: Sequence) -> None:
         self._num_added += 1
         sequence.age = self._num_added
-        insort(self.paused if sequence.job.is_paused else self.waiting, sequence, key=_age)
+        self._shares.enter(sequence.job.owner)
+        insort(self.paused if sequence.job.is_paused else self.waiting, sequence, key=_rank)
 
     def remove(self, sequence: Sequence) -> None:
         """Its blocks are free at once."""
         self._queue_of(sequence).remove(sequence)
         self._release(sequence)
+        self._shares.leave(sequence.job.owner)
 
     def requeue(self, sequence: Sequence) -> None:
         """Its job was paused or resumed."""
@@ -72,10 +78,12 @@ class Scheduler:
                 budget -= self._take(sequence, budget, chunks)
         while budget and (admitted := self._admit()):
             budget -= self._take(admitted, budget, chunks)
+        for chunk in chunks:
+            self._shares.charge(*chunk)
         return chunks
 
     def _decodes(self) -> list[Chunk]:
-        """The oldest first: who needs a block takes it from the newest, which is not yet in the step."""
+        """In order of rank: who needs a block takes it from the last, which is not yet in the step."""
         decodes = [sequence for sequence in self.running if sequence.num_pending_tokens == 1]
         return [Chunk(sequence, 1) for sequence in decodes if self._grow(sequence)]
 
@@ -85,10 +93,10 @@ class Scheduler:
         return num_tokens
 
     def _admit(self) -> Sequence | None:
-        """Move the oldest waiting sequence to the running ones, if there is a place and memory for it."""
+        """Move the next waiting sequence to the running ones, if there is a place and memory for it."""
         if not self.waiting or len(self.running) >= self._max_num_seqs:
             return None
-        sequence = self.waiting[0]
+        sequence = self._shares.first(self.waiting)
         num_missing = self._num_missing(sequence)
         # A block for each running sequence stays free: else the newcomer is preempted by the next step.
         if num_missing and not self._reclaim(sequence, num_missing + len(self.running)):
@@ -138,7 +146,7 @@ class Scheduler:
 
     def _move(self, sequence: Sequence, queue: list[Sequence]) -> None:
         self._queue_of(sequence).remove(sequence)
-        insort(queue, sequence, key=_age)
+        insort(queue, sequence, key=_rank)
 
     def _queue_of(self, sequence: Sequence) -> list[Sequence]:
         return next(queue for queue in (self.running, self.waiting, self.paused) if sequence in queue)

@@ -16,6 +16,8 @@ class Job:
     def __init__(self, job_id: JobId, sampling: Sampling, eos_ids: frozenset[int] = frozenset()) -> None:
         self.job_id = job_id
         self.sampling = sampling
+        self.owner = ""
+        self.priority = 0
         self.end_ids = frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else eos_ids)
         self.sequences: dict[int, Sequence] = {}  # those that have not ended, by choice index
         self.prompt_tokens = 0
@@ -83,6 +85,7 @@ class Sequence:
         self.max_tokens = 0
         self.seed = 0
         self.num_cached_tokens = 0
+        self.num_charged_tokens = 0  # of those that were ever computed
         self.block_table: list[int] = []
         self.unsent_ids: list[int] = []
         self.trail: Trail | None = None  # where logprobs are asked for

@@ -98,6 +98,8 @@ class TextWork(Message, frozen=True, gc=False):
 
     `generated` holds, per choice, the token ids that a lost worker had already sent (or is empty):
     the engine goes on after them and sends only what follows. Choices in `done` are complete.
+
+    Owners are served in equal shares; of one owner's work that with the lowest `priority` is first.
     """
 
     unit: ClassVar[str] = "tokens"
@@ -107,6 +109,8 @@ class TextWork(Message, frozen=True, gc=False):
     n: int = 1
     generated: list[list[int]] = []
     done: list[int] = []
+    owner: str = ""
+    priority: int = 0
 
     @property
     def num_choices(self) -> int:
@@ -288,8 +292,8 @@ class TokenLogprob(Message, frozen=True, gc=False):
 
 
 class ToolCallPart(Message, frozen=True, gc=False):
-    """What is new of a choice's tool call number `call`: its id and name at its beginning, then its arguments,
-    the JSON text as the model writes it.
+    """What is new of a choice's tool call number `call`: at its beginning its id and name, then its
+    arguments, the JSON text as the model writes it.
     """
 
     call: int

@@ -5,6 +5,8 @@ unacknowledged at a time and transforms what comes in against it; then all copie
 (the client states of ot.js; tests/service/documents/editor.py is one).
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from service.documents.edits import Edit
@@ -21,8 +23,8 @@ class DocumentLimits(msgspec.Struct, frozen=True):
     max_parts: int = 1_000
     max_history: int = 1_000
     max_history_chars: int = 1_000_000
-    # Components of an operation times the versions that it is behind, 3 µs each: 1,000 parts against
-    # 1,000 versions took 6 s, in which nobody else is served.
+    # For each version that an operation is behind its components, or those of the edit if they are more, 3 µs
+    # each: 1,000 parts against 1,000 versions took 6 s, in which nobody else is served.
     max_transform_steps: int = 30_000
 
 
@@ -65,8 +67,7 @@ class Document:
         past = self._history.after(self.version if base_version is None else base_version)
         length = past[0].length if past else len(self.content)
         edit = read(operation, length, self._limits.max_parts)
-        if len(edit.components) * len(past) > self._limits.max_transform_steps:
-            raise NeedsState(f"{len(edit.components)} components are too many for {len(past)} versions")
+        self._require_steps(past, len(edit.components))
         for earlier in past:
             _, edit = transform(earlier, edit)
         return edit
@@ -95,11 +96,18 @@ class Document:
         if position < 0:
             raise BadParams(f"position {position} < 0", param="position")
         past = self._history.after(self.version if base_version is None else base_version)
+        self._require_steps(past, 1)
         position = min(position, past[0].length if past else len(self.content))
         for edit in past:
             position = transform_position(edit, position)
         self.cursors[author] = position
         return position
+
+    def _require_steps(self, past: Sequence[Edit], num_components: int) -> None:
+        """Raises NeedsState: what came of a long time alone can have very many components."""
+        num_steps = sum(max(num_components, len(edit.components)) for edit in past)
+        if num_steps > self._limits.max_transform_steps:
+            raise NeedsState(f"{num_components} components against {len(past)} versions: {num_steps} steps")
 
     def drop_cursor(self, author: str) -> None:
         self.cursors.pop(author, None)

@@ -47,10 +47,6 @@ class Reader:
         self._body = body
         self._field = field
 
-    @property
-    def is_at_end(self) -> bool:
-        return self._decoder.i0 >= len(self._body)
-
     def number(self) -> int:
         place = self._decoder.i0
         head = self._body[place : place + MAX_NUMBER_BYTES]

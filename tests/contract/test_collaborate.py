@@ -8,8 +8,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+from msgspec import convert, to_builtins
 
-from service.documents.operations import Compound, Delete, Insert
+from service.documents.operations import Compound, Delete, Insert, Operation, read
 from tests.contract.collaborators import Party, Writer
 from tests.contract.conftest import ALICE, BOB
 from tests.service_process import ServiceProcess, bearer
@@ -241,6 +242,36 @@ async def test_writers_with_delays_agree(party: Party, url: str) -> None:
     late = await Writer.join(party, url)
     assert {writer.text for writer in writers} == {late.text}
     assert sorted(late.text) == sorted(inserted)
+
+
+async def test_clients_that_wait_for_each_ack_need_no_transformation(party: Party, url: str) -> None:
+    sockets = [await party.ws_connect(url) for _ in range(3)]
+    texts: list[str] = []
+
+    async def write(who: int, ws: aiohttp.ClientWebSocketResponse) -> None:
+        chance, state = Random(who), await receive(ws)
+        text, version = state["content"], state["version"]
+        for number in range(30):
+            own: Operation = Insert(chance.randrange(len(text) + 1), f"{who}-{number} ")
+            if len(text) > 8 and chance.random() < 0.3:
+                own = Delete(chance.randrange(len(text) - 8), 4)
+            await ws.send_json({"type": "operation", "operation": to_builtins(own), "version": version})
+            is_acknowledged = False
+            while not is_acknowledged:
+                told = await receive(ws)
+                is_acknowledged = told["type"] == "ack"
+                if told["type"] in ("ack", "operation"):
+                    operation = convert(told.get("operation", to_builtins(own)), Operation)
+                    text, version = read(operation, len(text)).apply(text), told["version"]
+        while version < 90:
+            told = await receive(ws)
+            if told["type"] == "operation":
+                operation = convert(told["operation"], Operation)
+                text, version = read(operation, len(text)).apply(text), told["version"]
+        texts.append(text)
+
+    await asyncio.gather(*(write(who, ws) for who, ws in enumerate(sockets)))
+    assert texts == [(await Writer.join(party, url)).text] * 3
 
 
 async def test_a_large_message_closes_the_socket(party: Party, url: str) -> None:

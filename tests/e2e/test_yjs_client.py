@@ -135,6 +135,21 @@ async def test_it_comes_back_with_what_it_did_alone(client_folder: Path, party: 
     await node.close()
 
 
+async def test_a_refused_editor_is_told_and_stays_away(client_folder: Path, party: Party, url: str) -> None:
+    ann = await Writer.join(party, url)
+    first, second = [await NodeEditor.join(client_folder, url) for _ in range(2)]
+    await first.ask("insert", index=0, characters="x" * 400_001)
+    closed = await first.ask("closed")
+    assert (closed["code"], closed["isConnecting"]) == (4422, False)
+    assert "400001 > 400000" in closed["reason"]
+    await second.ask("insert", index=0, characters="abc")
+    async with asyncio.timeout(TIMEOUT_S):
+        while ann.text != "abc":
+            await ann.hear()
+    await first.close()
+    await second.close()
+
+
 async def test_what_is_no_text_stays_among_yjs_editors(client_folder: Path, party: Party, url: str) -> None:
     ann = await Writer.join(party, url)
     first, second = [await NodeEditor.join(client_folder, url) for _ in range(2)]

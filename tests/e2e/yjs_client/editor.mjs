@@ -10,6 +10,8 @@ const provider = new WebsocketProvider(process.argv[2], 'yjs', doc, {
   WebSocketPolyfill: WebSocket,
   disableBc: true,
 })
+let closed = null
+provider.on('closed', (event) => { closed = event })
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 const until = async (condition) => { while (!condition()) await pause(2) }
 
@@ -40,6 +42,10 @@ const commands = {
   connect: () => provider.connect(),
   aware: ({ state }) => provider.awareness.setLocalState(state),
   others: () => [...provider.awareness.getStates()].filter(([id]) => id !== doc.clientID).map(([, state]) => state),
+  async closed () {
+    await until(() => closed)
+    return { ...closed, isConnecting: provider.shouldConnect }
+  },
   text: () => text.toString(),
 }
 

@@ -117,10 +117,16 @@ def test_a_large_operation_may_not_be_far_behind() -> None:
     large = Compound([Insert(0, "x"), Insert(2, "x"), Insert(4, "x")])
     for _ in range(2):
         document.submit(Insert(0, "y"), None, "a")
-    with pytest.raises(NeedsState, match="6 components are too many for 2 versions"):
+    with pytest.raises(NeedsState, match="6 components against 2 versions: 12 steps"):
         document.submit(large, 0, "b")
     assert document.content == "yyabc"
     assert document.submit(large, 1, "b").version == 3
+    # Nor may a small one have to pass a large edit and some more.
+    assert document.submit(Insert(0, "z"), 2, "a").version == 4
+    with pytest.raises(NeedsState, match="2 components against 4 versions"):
+        document.submit(Insert(0, "z"), 0, "a")
+    with pytest.raises(NeedsState, match="1 components against 4 versions"):
+        document.move_cursor("a", 0, 0)
 
 
 def test_a_document_does_not_grow_past_its_limit() -> None:

@@ -107,6 +107,25 @@ async def test_a_document_stays_open_while_the_store_refuses(store: CountingStor
     await closed(documents)
 
 
+async def test_an_editor_comes_in_only_once_that_is_saved(store: CountingStore) -> None:
+    documents = documents_in(store)
+    async with documents.open("k", "d") as room:
+        store.is_refusing = True
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await room.kept.ready_for_yjs(None)
+        store.is_refusing = False
+        await room.kept.ready_for_yjs(None)
+        num_puts = store.num_puts
+        await room.kept.ready_for_yjs(None)
+        assert store.num_puts == num_puts
+        assert room.document.yjs
+        state = room.document.yjs.state()
+    await closed(documents)
+    async with documents_in(store).open("k", "d") as room:
+        assert room.document.yjs and room.document.yjs.state() == state
+
+
 async def test_only_so_many_are_open(store: CountingStore) -> None:
     documents = documents_in(store, max_open=1)
     async with documents.open("k", "d"):

@@ -7,22 +7,25 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType
 
 from config.settings import SocketSettings
 from service.dialects.dialect import encode
 from service.errors import TooMany, error_object
 from service.sockets.counts import Counts
-from service.sockets.outbox import Frame, Outbox
+from service.sockets.outbox import Frame, make_frame
+from service.sockets.sender import Sender, Wire
 from service.sockets.throttle import Throttle
 
 log = logging.getLogger(__name__)
 
 # How long a peer may take to hear that the socket closes: the service's leaving waits for it.
 CLOSE_TIMEOUT_S = 2.0
+# How long it is enough to have told who sends too fast.
+TOLD_S = 10.0
 # Bytes of a close frame's reason (RFC 6455, section 5.5).
 MAX_REASON_BYTES = 123
 
@@ -39,32 +42,24 @@ class Connection:
 
     def __init__(
         self,
-        response: web.WebSocketResponse,
-        transport: asyncio.Transport,
+        wire: Wire,
         seat: Seat,
         settings: SocketSettings,
     ) -> None:
         self.id = f"ws_{secrets.token_urlsafe(9)}"
-        self.response = response
-        self._transport = transport
+        self.response = wire.response
+        self._transport = wire.transport
         self._throttle, self._counts = seat
         self._settings = settings
-        self._outbox = Outbox()
-        self._has_frames = asyncio.Event()
-        self._has_room = asyncio.Event()
-        self._has_room.set()
+        self._sender = Sender(wire, self._counts, settings.low_unsent_bytes)
         self._loop = asyncio.get_running_loop()
-        self._heard_at = self._pinged_at = self._sent_at = self._loop.time()
+        self._heard_at = self._pinged_at = self._loop.time()
         # Not while a message is being handled: silence is then this side's.
         self._is_listening = False
-        self._is_sending = False
-        self._is_throttled = False
+        self._throttled_at = -TOLD_S
         self._num_working = 0
         self._leaves_when_idle = False
-        # Whether what waits is sent before it closes.
-        self._is_patient = True
         self._closing: asyncio.Task[None] | None = None
-        self._sender = self._loop.create_task(self._send_frames())
 
     # In
 
@@ -76,6 +71,8 @@ class Connection:
         """
         while True:
             await self.room()
+            # What was said to the last message goes out before the next one can close the socket.
+            self._sender.flush()
             self._is_listening = True
             message = await self.response.receive()
             self._is_listening = False
@@ -86,7 +83,7 @@ class Connection:
             await self._wait_turn()
             if message.type is WSMsgType.PING:
                 # Only the last of several needs its answer (RFC 6455, section 5.5.3).
-                self._put(Frame(bytes(message.data), WSMsgType.PONG), "pong")
+                self.put(make_frame(bytes(message.data), WSMsgType.PONG), "pong")
             elif message.type is not WSMsgType.PONG:
                 data: str | bytes = message.data
                 return data
@@ -94,10 +91,11 @@ class Connection:
     async def _wait_turn(self) -> None:
         delay_s = self._throttle.take(self._heard_at)
         if not delay_s:
-            self._is_throttled = False
             return
-        if not self._is_throttled:
-            self._is_throttled = True
+        # Told once for a flood, though it may catch up now and then.
+        is_told = self._heard_at - self._throttled_at < TOLD_S
+        self._throttled_at = self._heard_at
+        if not is_told:
             self._counts.num_throttled += 1
             limit = self._settings.max_messages_per_s
             message = f"more than {limit} messages a second (sockets.max_messages_per_s): taken more slowly"
@@ -109,64 +107,43 @@ class Connection:
 
     @property
     def num_unsent_bytes(self) -> int:
-        return self._outbox.num_bytes
+        return self._sender.num_bytes
 
     def send(self, body: bytes, *, slot: str | None = None, is_binary: bool = False) -> None:
         """Put a message behind those that wait; in a `slot` it takes the place of an unsent one.
 
         Who has not taken `max_unsent_bytes` is dropped.
         """
-        self._put(Frame(body, WSMsgType.BINARY if is_binary else WSMsgType.TEXT), slot)
+        self.put(make_frame(body, WSMsgType.BINARY if is_binary else WSMsgType.TEXT), slot)
 
-    def _put(self, frame: Frame, slot: str | None = None) -> None:
+    def put(self, frame: Frame, slot: str | None = None) -> None:
+        """As `send`, for who has a frame already."""
         if self._closing:
             return
-        if self._outbox.num_bytes > self._settings.max_unsent_bytes:
-            self.drop("slow_client", WSCloseCode.TRY_AGAIN_LATER)
-            return
-        if not (self._outbox or self._is_sending):
-            self._sent_at = self._loop.time()
-        num_before = len(self._outbox)
-        self._outbox.put(frame, slot)
-        self._counts.num_superseded += len(self._outbox) == num_before
-        self._has_frames.set()
-        if self._outbox.num_bytes > self._settings.low_unsent_bytes:
-            self._has_room.clear()
+        if self._sender.num_bytes > self._settings.max_unsent_bytes:
+            # Perhaps the turn was a busy one, and nobody has been asked to take it.
+            self._sender.flush()
+            if self._sender.num_bytes > self._settings.max_unsent_bytes:
+                self.drop("slow_client", WSCloseCode.TRY_AGAIN_LATER)
+                return
+        self._sender.put(frame, slot)
 
     async def room(self) -> None:
         """Return when little waits to be sent, or nothing will be any more."""
-        await self._has_room.wait()
-
-    async def _send_frames(self) -> None:
-        with suppress(ConnectionError):
-            while self._outbox or not self._closing:
-                if self._outbox:
-                    await self._send_frame(self._outbox.take())
-                else:
-                    self._has_frames.clear()
-                    await self._has_frames.wait()
-
-    async def _send_frame(self, frame: Frame) -> None:
-        self._is_sending = True
-        await self.response.send_frame(frame.body, frame.type)
-        self._is_sending = False
-        self._sent_at = self._loop.time()
-        self._counts.num_sent += 1
-        if self._outbox.num_bytes <= self._settings.low_unsent_bytes:
-            self._has_room.set()
+        await self._sender.room()
 
     # Health
 
     def check(self, now: float) -> None:
         """Ping who is quiet, drop who is silent or stuck. `now`: the loop's time. Called every second."""
         settings = self._settings
-        if (self._outbox or self._is_sending) and now - self._sent_at >= settings.stall_timeout_s:
+        if self._sender.stuck_s(now) >= settings.stall_timeout_s:
             self.drop("slow_client", WSCloseCode.TRY_AGAIN_LATER)
         elif self._is_listening and now - self._heard_at >= settings.silence_timeout_s:
             self.drop("silent", WSCloseCode.TRY_AGAIN_LATER)
         elif now - max(self._heard_at, self._pinged_at) >= settings.ping_interval_s:
             self._pinged_at = now
-            self._put(Frame(b"", WSMsgType.PING), "ping")
+            self.put(make_frame(b"", WSMsgType.PING), "ping")
 
     # End
 
@@ -199,15 +176,13 @@ class Connection:
         """Close after what waits has been sent. What is put from now on is lost."""
         if not self._closing:
             self._closing = self._loop.create_task(self._close(code, reason))
-            self._has_frames.set()
 
     def drop(self, reason: str, code: int) -> None:
         """Close at once, for a fault of the peer's, and free what waits."""
         if not self._closing:
             log.info("socket dropped", extra={"socket": self.id, "reason": reason})
             self._counts.dropped[reason] += 1
-            self._outbox.clear()
-            self._is_patient = False
+            self._sender.discard()
             self.close(code, reason)
 
     async def finish(self) -> None:
@@ -217,11 +192,7 @@ class Connection:
             await asyncio.shield(self._closing)
 
     async def _close(self, code: int, reason: str) -> None:
-        # The sender is not cancelled: who is cancelled while he waits for aiohttp's transport to drain takes
-        # with him all who wait for it later, and this task would end here with the connection open.
-        await asyncio.wait([self._sender], timeout=CLOSE_TIMEOUT_S if self._is_patient else 0)
-        self._outbox.clear()
-        self._has_room.set()
+        await self._sender.finish(CLOSE_TIMEOUT_S)
         try:
             # aiohttp waits as long for the peer's close frame, and without end for this side's to be sent.
             async with asyncio.timeout(2 * CLOSE_TIMEOUT_S):

@@ -14,6 +14,7 @@ from service.errors import TooMany, Unavailable
 from service.sockets.connection import CLOSE_TIMEOUT_S, Connection, Seat
 from service.sockets.counts import Counts
 from service.sockets.handshake import require_handshake, require_origin
+from service.sockets.sender import Wire
 from service.sockets.throttle import Throttle
 
 RETRY_AFTER_S = 5
@@ -131,10 +132,10 @@ class Sockets:
             # aiohttp refuses what reaches its limit.
             max_msg_size=settings.max_message_bytes + 1,
         )
-        await response.prepare(request)
+        writer = await response.prepare(request)
         if request.transport is None:
             raise ConnectionResetError("gone while it was being upgraded")
-        return Connection(response, request.transport, seat, settings)
+        return Connection(Wire(response, writer, request.protocol, request.transport), seat, settings)
 
 
 def _route(request: web.Request) -> str:

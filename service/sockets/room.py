@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from aiohttp import WSMsgType
+
 from service.sockets.connection import Connection
+from service.sockets.outbox import make_frame
 
 RoomKey = tuple[str, str]
 
@@ -24,9 +27,10 @@ class Room:
         self, body: bytes, *, but: Connection | None = None, slot: str | None = None, is_binary: bool = False
     ) -> None:
         """Send to all members, or all but one; encoded once for all."""
+        frame = make_frame(body, WSMsgType.BINARY if is_binary else WSMsgType.TEXT)
         for member in tuple(self.members.values()):
             if member is not but:
-                member.send(body, slot=slot, is_binary=is_binary)
+                member.put(frame, slot)
 
 
 R = TypeVar("R", bound=Room)

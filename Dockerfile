@@ -12,6 +12,8 @@ ARG PIP_EXTRA_INDEX_URL
 RUN --mount=type=cache,target=/root/.cache/pip scripts/environment
 
 FROM python:3.11-slim-bookworm
+# The C compiler that builds the language engine's kernels for the processor it finds (workers/llm/kernels).
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 # The home keeps what a hub model downloads: mount a volume there to keep it longer.
 RUN useradd --system --uid 10001 --home-dir /var/lib/sluice --create-home sluice
 COPY --from=build /opt/sluice /opt/sluice

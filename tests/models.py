@@ -37,8 +37,23 @@ SHAPES: dict[str, dict[str, Any]] = {
     # Tied, its scaled embeddings make every token repeat itself.
     | {"tie_word_embeddings": False},
 }
+MORE_SHAPES: dict[str, dict[str, Any]] = {
+    "qwen2": GATED,
+    "gemma2": GATED | {"head_dim": 16, "sliding_window": 7, "tie_word_embeddings": False},
+    "phi3": GATED,
+    "gpt_neox": SMALL | {"intermediate_size": 96, "initializer_range": 0.2},
+    "olmo2": GATED,
+    "cohere": GATED | {"tie_word_embeddings": False},
+    "starcoder2": GATED,
+    "granite": GATED,
+    "smollm3": GATED | {"no_rope_layer_interval": 2},
+    "qwen3_moe": GATED
+    | {"head_dim": 24, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48},
+    "gpt_oss": GATED | {"head_dim": 16, "sliding_window": 7, "num_local_experts": 4},
+}
 
 FAMILIES = tuple(SHAPES)
+MORE_FAMILIES = tuple(MORE_SHAPES)
 
 
 def make_model(folder: Path, family: str, **overrides: Any) -> Path:
@@ -50,7 +65,11 @@ def make_model(folder: Path, family: str, **overrides: Any) -> Path:
     tokenizer = make_tokenizer()
     tokenizer.chat_template = chat_template
     tokenizer.save_pretrained(folder)
-    shape = SHAPES[family] | {"vocab_size": len(tokenizer), "eos_token_id": 0, "bos_token_id": None}
+    shape = (SHAPES | MORE_SHAPES)[family] | {
+        "vocab_size": len(tokenizer),
+        "eos_token_id": 0,
+        "bos_token_id": None,
+    }
     config = AutoConfig.for_model(family, **(shape | {"pad_token_id": None} | overrides))
     with torch.random.fork_rng():
         torch.manual_seed(1)

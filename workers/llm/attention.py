@@ -1,27 +1,19 @@
 """Attention over the paged cache, in the place of the model's own."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, softmax
 
 from workers.llm.cache import LayerCache
+from workers.llm.kernels.attention import KernelAttention
 from workers.llm.layout import Group, Layout
-
-
-class Scores(NamedTuple):
-    """How a layer turns products of queries and keys into weights."""
-
-    scaling: float | None
-    softcap: float | None
-    sinks: Tensor | None  # [H]: scores of a key that is not there (gpt-oss)
+from workers.llm.scores import Scores
 
 
 class PagedAttention:
     """One layer's attention: writes the step's keys and values, reads back all that each query sees.
 
-    The one place to change for a kernel that reads block tables itself.
+    Made of torch's own operators, on any device; `KernelAttention` is the same by one kernel.
     """
 
     def __init__(self, cache: LayerCache) -> None:
@@ -95,6 +87,6 @@ def paged_attention(
     **kwargs: object,
 ) -> tuple[Tensor, None]:
     """What transformers calls in each attention layer (its `AttentionInterface`)."""
-    attention: PagedAttention = module.paged_attention  # type: ignore[assignment]
+    attention: PagedAttention | KernelAttention = module.paged_attention  # type: ignore[assignment]
     scores = Scores(kwargs.get("scaling"), kwargs.get("softcap"), kwargs.get("s_aux"))  # type: ignore[arg-type]
     return attention.attend(query, key, value, scores, kwargs.get("sliding_window")), None  # type: ignore[arg-type]

@@ -10,17 +10,22 @@ from transformers import PreTrainedModel
 from workers.llm.attention import PagedAttention
 from workers.llm.batch import Batch
 from workers.llm.cache import LayerCache, LayerShape
+from workers.llm.kernels.attention import KernelAttention, KernelCache, StepTables
+from workers.llm.kernels.library import Kernels
 from workers.llm.layout import Layout
 
 
 class Runner:
-    """Owns the model and its cache; knows nothing of jobs."""
+    """Owns the model and its cache; knows nothing of jobs. With `kernels`, attention is theirs."""
 
-    def __init__(self, model: PreTrainedModel, layers: dict[nn.Module, LayerShape]) -> None:
+    def __init__(
+        self, model: PreTrainedModel, layers: dict[nn.Module, LayerShape], kernels: Kernels | None
+    ) -> None:
         self._model = model
         self._modules = list(layers)
         self._shapes = list(layers.values())
-        self._attentions: list[PagedAttention] = []
+        self._kernels = kernels
+        self._attentions: list[PagedAttention | KernelAttention] = []
         self._can_slice = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._device = model.device
 
@@ -36,15 +41,20 @@ class Runner:
 
     def make_cache(self, num_blocks: int, block_tokens: int) -> None:
         for module, shape in zip(self._modules, self._shapes, strict=True):
-            attention = PagedAttention(LayerCache(shape, num_blocks, block_tokens, self._device))
+            attention = self._attention(shape, num_blocks, block_tokens)
             module.paged_attention = attention  # type: ignore[assignment]
             self._attentions.append(attention)
 
+    def _attention(
+        self, shape: LayerShape, num_blocks: int, block_tokens: int
+    ) -> PagedAttention | KernelAttention:
+        if self._kernels is None:
+            return PagedAttention(LayerCache(shape, num_blocks, block_tokens, self._device))
+        return KernelAttention(self._kernels, shape, KernelCache(shape, num_blocks, block_tokens))
+
     def run(self, batch: Batch) -> Tensor:
         """Compute the batch; return the logits `[S', V]` of the places to sample."""
-        layout = Layout(batch, self._shapes[0].dtype, self._device)
-        for attention in self._attentions:
-            attention.layout = layout
+        self._lay_out(batch)
         input_ids = torch.from_numpy(batch.input_ids).to(self._device)
         positions = torch.from_numpy(batch.positions).to(self._device)
         sampled = torch.from_numpy(batch.sampled).to(self._device)
@@ -57,6 +67,15 @@ class Runner:
         )
         logits: Tensor = output.logits[0]
         return logits if self._can_slice else logits.index_select(0, sampled)
+
+    def _lay_out(self, batch: Batch) -> None:
+        layout: Any
+        if self._kernels is None:
+            layout = Layout(batch, self._shapes[0].dtype, self._device)
+        else:
+            layout = StepTables(batch)
+        for attention in self._attentions:
+            attention.layout = layout
 
     def erase(self, blocks: list[int]) -> None:
         """Forget what is in these blocks: what is no number must not reach their next owner."""

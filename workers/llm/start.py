@@ -9,7 +9,10 @@ from config.settings import ModelSettings
 from workers.errors import LoadError
 from workers.llm import memory
 from workers.llm.blocks import BlockAllocator
+from workers.llm.cache import LayerShape
 from workers.llm.intake import Intake
+from workers.llm.kernels.build import BuildError
+from workers.llm.kernels.library import Kernels, kernels_for
 from workers.llm.load import LoadedModel, load
 from workers.llm.probe import find_layers
 from workers.llm.runner import Runner
@@ -32,7 +35,10 @@ class Parts(NamedTuple):
 def start(name: str, settings: ModelSettings) -> Parts:
     """Load the model, make its cache and check that they work together. Raises LoadError."""
     loaded = load(settings)
-    runner = Runner(loaded.model, find_layers(loaded.model))
+    layers = find_layers(loaded.model)
+    runner = Runner(
+        loaded.model, layers, _kernels(name, settings, list(layers.values()), loaded.model.device)
+    )
     num_blocks = _num_blocks(loaded, settings, runner.token_bytes)
     runner.make_cache(num_blocks, settings.block_tokens)
     log.info("cache made", extra={"model": name, "blocks": num_blocks, "bytes": runner.cache_bytes})
@@ -46,6 +52,20 @@ def start(name: str, settings: ModelSettings) -> Parts:
     bounds = Bounds(settings.max_num_seqs, settings.max_batched_tokens, settings.block_tokens)
     limits = _limits(loaded, max_model_len, settings, intake.has_chat_template)
     return Parts(runner, allocator, Scheduler(allocator, bounds), intake, limits)
+
+
+def _kernels(
+    name: str, settings: ModelSettings, shapes: list[LayerShape], device: torch.device
+) -> Kernels | None:
+    """Our own, where they know all that the model asks for, and there is a compiler."""
+    dtypes = {shape.dtype for shape in shapes}
+    if settings.kernels == "off" or device.type != "cpu" or len(dtypes) != 1:
+        return None
+    try:
+        return kernels_for(dtypes.pop())
+    except BuildError as error:
+        log.warning("no kernels: torch's own operators do it", extra={"model": name, "error": str(error)})
+        return None
 
 
 def _num_blocks(loaded: LoadedModel, settings: ModelSettings, token_bytes: int) -> int:

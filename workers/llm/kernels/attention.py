@@ -1,0 +1,106 @@
+"""Attention by our own kernel: reads block tables itself, nothing is gathered, padded or masked."""
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+from workers.llm.batch import Batch
+from workers.llm.cache import LayerShape
+from workers.llm.kernels.library import Kernels, LayerStruct, StepStruct
+from workers.llm.scores import Scores
+
+
+class StepTables:
+    """One step as the kernel sees it; keeps alive what the structure points to."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._arrays = (batch.starts, batch.ends, batch.offsets, batch.block_tables, batch.slots)
+        addresses = [array.ctypes.data for array in self._arrays]
+        self.struct = StepStruct(len(batch.starts), batch.block_tables.shape[1], *addresses)
+        self.address = ctypes.addressof(self.struct)
+
+
+class KernelCache:
+    """One layer's keys `[blocks, H, D, block_tokens]`, so that scores of 16 keys are one vector, and
+    values `[blocks, H, block_tokens, D]`."""
+
+    def __init__(self, shape: LayerShape, num_blocks: int, block_tokens: int) -> None:
+        heads = (num_blocks, shape.num_kv_heads)
+        self.keys = torch.zeros(*heads, shape.key_size, block_tokens, dtype=shape.dtype)
+        self.values = torch.zeros(*heads, block_tokens, shape.value_size, dtype=shape.dtype)
+
+    @property
+    def num_bytes(self) -> int:
+        return self.keys.nbytes + self.values.nbytes
+
+    def erase(self, blocks: list[int]) -> None:
+        self.keys[blocks] = 0
+        self.values[blocks] = 0
+
+
+class KernelAttention:
+    """One layer's attention, as `workers.llm.attention.PagedAttention` in all that it gives."""
+
+    def __init__(self, kernels: Kernels, shape: LayerShape, cache: KernelCache) -> None:
+        self.cache = cache
+        self.layout: StepTables | None = None
+        self._attend = kernels.attend
+        self._value_size = shape.value_size
+        self.struct = LayerStruct(
+            num_kv_heads=shape.num_kv_heads,
+            key_size=shape.key_size,
+            value_size=shape.value_size,
+            block_tokens=cache.keys.shape[3],
+            keys=cache.keys.data_ptr(),
+            values=cache.values.data_ptr(),
+        )
+        self._address = ctypes.addressof(self.struct)
+        self._seen: tuple[object, ...] = ()
+        self._sinks: Tensor | None = None
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scores: Scores, window: int | None) -> Tensor:
+        """Query `[1, H, T, D]`, key and value `[1, Hkv, T, D]` of the packed step → `[1, T, H, D]`."""
+        query, key, value = self._readable(query), self._readable(key), self._readable(value)
+        seen = (
+            query.shape[1],
+            query.stride(),
+            key.stride(),
+            value.stride(),
+            *scores[:2],
+            id(scores.sinks),
+            window,
+        )
+        if seen != self._seen:
+            self._settle(query, key, value)
+            self.set_scores(scores, window)
+            self._seen = seen
+        output = query.new_empty(1, query.shape[2], query.shape[1], self._value_size)
+        self.call(query.data_ptr(), key.data_ptr(), value.data_ptr(), output.data_ptr())
+        return output
+
+    def _readable(self, tensor: Tensor) -> Tensor:
+        """In the cache's dtype, the channels of a head side by side."""
+        tensor = tensor.to(self.cache.keys.dtype)
+        return tensor if tensor.stride(3) == 1 else tensor.contiguous()
+
+    def call(
+        self, query: int, key: int, value: int, output: int, cos: int | None = None, sin: int | None = None
+    ) -> None:
+        assert self.layout is not None
+        if self._attend(self._address, self.layout.address, query, key, value, cos, sin, output):
+            raise MemoryError("attention scores")
+
+    def _settle(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        self.struct.num_heads = query.shape[1]
+        for name, tensor in (("query", query), ("key", key), ("value", value)):
+            setattr(self.struct, f"{name}_head", tensor.stride(1))
+            setattr(self.struct, f"{name}_token", tensor.stride(2))
+
+    def set_scores(self, scores: Scores, window: int | None) -> None:
+        struct = self.struct
+        struct.scaling = struct.key_size**-0.5 if scores.scaling is None else scores.scaling
+        struct.softcap = scores.softcap or 0.0
+        struct.window = window or 0
+        self._sinks = None if scores.sinks is None else scores.sinks.float().contiguous()
+        struct.sinks = None if self._sinks is None else self._sinks.data_ptr()

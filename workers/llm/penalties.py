@@ -1,7 +1,7 @@
 """What the tokens of a sequence so far, and its job's wishes, do to the logits of its next one."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,19 @@ class TokenCounts:
         self._counts[place] += 1
 
 
+class Biases(NamedTuple):
+    """A job's, as arrays: a thousand are looked at once, not at each step."""
+
+    ids: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, sampling: Sampling) -> Self | None:
+        bias = sampling.logit_bias
+        ids = np.array([token.token_id for token in bias], np.int64)
+        return cls(ids, np.array([token.bias for token in bias], np.float32)) if bias else None
+
+
 def adjust(logits: Tensor, draws: "list[Draw]") -> None:
     """Change `logits [S, V]` in place, in those rows alone that ask for it.
 
@@ -66,7 +79,7 @@ def adjust(logits: Tensor, draws: "list[Draw]") -> None:
     """
     if rows := [row for row, draw in enumerate(draws) if draw.counts is not None]:
         _penalise(logits, rows, draws)
-    if rows := [row for row, draw in enumerate(draws) if draw.sampling.logit_bias]:
+    if rows := [row for row, draw in enumerate(draws) if draw.biases is not None]:
         _bias(logits, rows, draws)
     if rows := [row for row, draw in enumerate(draws) if draw.barred]:
         barred = [(row, token_id) for row in rows for token_id in draws[row].barred]
@@ -96,13 +109,11 @@ def _penalise(logits: Tensor, rows: list[int], draws: "list[Draw]") -> None:
 
 
 def _bias(logits: Tensor, rows: list[int], draws: "list[Draw]") -> None:
-    biases = [draws[row].sampling.logit_bias for row in rows]
-    flat = [token for bias in biases for token in bias]
-    place = (
-        _on_device(np.repeat(rows, [len(bias) for bias in biases]), logits),
-        _on_device(np.array([token.token_id for token in flat]), logits),
-    )
-    logits[place] += _on_device(np.array([token.bias for token in flat], np.float32), logits)
+    biases = [known for row in rows if (known := draws[row].biases) is not None]
+    spread = np.repeat(rows, [len(known.ids) for known in biases])
+    ids = np.concatenate([known.ids for known in biases])
+    values = _on_device(np.concatenate([known.values for known in biases]), logits)
+    logits[_on_device(spread, logits), _on_device(ids, logits)] += values
 
 
 def _on_device(array: npt.NDArray[np.generic], like: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workers.llm.penalties import TokenCounts, adjust
+from workers.llm.penalties import Biases, TokenCounts, adjust
 from workers.llm.uniform import uniforms
 from workers.messages import Sampling
 
@@ -25,6 +25,7 @@ class Draw(NamedTuple):
     seed: int
     position: int
     counts: TokenCounts | None = None
+    biases: Biases | None = None
     barred: frozenset[int] = frozenset()
 
 

@@ -2,7 +2,7 @@
 
 from workers.detokenizer import Detokenizer
 from workers.llm.logprobs import Likelihood, Trail
-from workers.llm.penalties import TokenCounts
+from workers.llm.penalties import Biases, TokenCounts
 from workers.llm.sampler import Draw
 from workers.llm.stops import StopFinder
 from workers.messages import JobId, Sampling, Usage
@@ -16,6 +16,7 @@ class Job:
     def __init__(self, job_id: JobId, sampling: Sampling, eos_ids: frozenset[int] = frozenset()) -> None:
         self.job_id = job_id
         self.sampling = sampling
+        self.biases = Biases.of(sampling)
         self.owner = ""
         self.priority = 0
         self.end_ids = frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else eos_ids)
@@ -107,7 +108,7 @@ class Sequence:
     def draw(self) -> Draw:
         """What the sampler needs for the next token."""
         barred = _NONE if self.may_end else self.job.end_ids
-        return Draw(self.job.sampling, self.seed, self.num_tokens, self.counts, barred)
+        return Draw(self.job.sampling, self.seed, self.num_tokens, self.counts, self.job.biases, barred)
 
     def restore(self, generated: list[int]) -> None:
         """Take over an answer's beginning that was sent already: its text goes nowhere."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.workers.llm.driver import GREEDY, Driver, change
 from workers.errors import JobError
-from workers.llm.penalties import TokenCounts, adjust
+from workers.llm.penalties import Biases, TokenCounts, adjust
 from workers.llm.sampler import Draw, sample
 from workers.messages import Sampling, TextWork, TokenBias, TokenPrompt
 
@@ -50,7 +50,7 @@ def draw_of(sampling: Sampling, prompt: list[int], answer: list[int]) -> Draw:
     for token_id in answer:
         if counts is not None:
             counts.add(token_id)
-    return Draw(sampling, 1, len(answer), counts)
+    return Draw(sampling, 1, len(answer), counts, Biases.of(sampling))
 
 
 @settings(max_examples=80, deadline=None)

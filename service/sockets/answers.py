@@ -1,33 +1,19 @@
 """The answers that are on their way to one websocket, each the events of a stream."""
 
-import asyncio
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
 from functools import partial
-from typing import NamedTuple
 
-from service.collect import events_of
 from service.errors import Conflict
-from service.events import StreamEvent
-from service.reader import Reader
+from service.sockets.answer import Answer, Show
 from service.sockets.connection import Connection
 from service.streams import Stream
 
-# Sends one event, with its seq; None for an ending that is this reader's alone.
-Show = Callable[[int | None, StreamEvent], None]
-
-
-class Answer(NamedTuple):
-    reader: Reader
-    task: asyncio.Task[None]
-
 
 class Answers:
-    """Runs them side by side, told apart by label; or `one_by_one`, each shown after those before it."""
+    """Shows them side by side, told apart by label; or `one_by_one`, each after those before it."""
 
     def __init__(self, connection: Connection, *, one_by_one: bool = False) -> None:
         self._connection = connection
-        self._turn = asyncio.Lock() if one_by_one else nullcontext()
+        self._one_by_one = one_by_one
         self._running: dict[str | None, Answer] = {}
 
     def require_free(self, label: str | None = None) -> None:
@@ -41,17 +27,17 @@ class Answers:
 
         A socket that does not take them holds the stream up, as any reader does.
         """
-        reader = stream.attach(after)
-        task = asyncio.get_running_loop().create_task(self._show(reader, show))
-        self._running[label] = Answer(reader, task)
-        task.add_done_callback(partial(self._ended, label))
+        answer = self._running[label] = Answer(self._connection, stream, show, after)
+        answer.on_end = partial(self._ended, label)
+        if not self._one_by_one or len(self._running) == 1:
+            answer.begin()
 
     def cancel(self, label: str | None = None) -> None:
         """End the stream; its ending is shown as any other. Raises Conflict when none runs."""
         if label not in self._running:
             what = "on this socket" if label is None else f"under stream_id {label!r}"
             raise Conflict(f"nothing runs {what}", code="not_running")
-        self._running[label].reader.stream.end("cancelled")
+        self._running[label].stream.end("cancelled")
 
     def cancel_all(self) -> None:
         """Raises Conflict when none runs."""
@@ -62,22 +48,10 @@ class Answers:
 
     async def leave(self) -> None:
         """Stop showing: what nobody else reads is cancelled by that."""
-        tasks = [answer.task for answer in self._running.values()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        for answer in tuple(self._running.values()):
+            answer.end()
 
-    async def _show(self, reader: Reader, show: Show) -> None:
-        with self._connection.working(), suppress(ConnectionError):
-            async with self._turn:
-                async for seq, event in events_of(reader):
-                    show(seq, event)
-                    await self._connection.room()
-
-    def _ended(self, label: str | None, task: asyncio.Task[None]) -> None:
-        reader = self._running.pop(label).reader
-        reader.stream.detach(reader)
-        if not task.cancelled() and (error := task.exception()):
-            reader.stream.end("error")
-            task.get_loop().call_exception_handler({"message": "answer failed", "exception": error})
+    def _ended(self, label: str | None) -> None:
+        del self._running[label]
+        if self._one_by_one and self._running:
+            next(iter(self._running.values())).begin()

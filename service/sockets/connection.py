@@ -128,6 +128,11 @@ class Connection:
                 return
         self._sender.put(frame, slot)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether little waits to be sent; who can wait does so with `room`."""
+        return self._sender.has_room
+
     async def room(self) -> None:
         """Return when little waits to be sent, or nothing will be any more."""
         await self._sender.room()

@@ -61,6 +61,10 @@ class Sender:
             self._is_due = True
             self._loop.call_soon(self.flush)
 
+    @property
+    def has_room(self) -> bool:
+        return self._has_room.is_set()
+
     async def room(self) -> None:
         """Return when little waits, or nothing will be sent any more."""
         await self._has_room.wait()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 from service.documents.document import Applied
 from service.documents.kept import KeptDocument
@@ -22,7 +23,6 @@ class DocumentRoom:
         self.kept = kept
         self.writers = Room()
         self.editors = Room()
-        self.presence = Presence()
         # Those who are in it, and those who wait for it to be loaded.
         self.num_users = 0
 
@@ -34,6 +34,11 @@ class DocumentRoom:
     def document(self) -> SharedDocument:
         return self.kept.document
 
+    @cached_property
+    def presence(self) -> Presence:
+        """Made for the first editor."""
+        return Presence()
+
     def join(self, room: Room, connection: Connection) -> None:
         """One more of the writers or of the editors."""
         self._tell(UserJoined(connection.id))
@@ -43,8 +48,9 @@ class DocumentRoom:
         """Gone, with cursor and awareness."""
         if room.members.pop(connection.id, None):
             self.document.drop_cursor(connection.id)
-            self.tell_presence(self.presence.leave(connection.id), connection)
             self._tell(UserLeft(connection.id))
+            if room is self.editors:
+                self.tell_presence(self.presence.leave(connection.id), connection)
 
     def submit(self, made: SubmitOperation, author: str, by: Connection | None = None) -> Applied:
         """Accept an operation, and tell everyone but who sent it. Raises as `SharedDocument.submit`."""

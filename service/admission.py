@@ -27,7 +27,7 @@ def admit(request: web.Request, wishes: Wishes, *, max_retries: int = 0) -> Job:
     limits = limits_of(request, wishes.model) if is_local else UNLIMITED
     sampling = _sampling(request, wishes, limits)
     owner, priority = request[CALLER], wishes.priority
-    work = TextWork(wishes.prompts, sampling, wishes.n, owner=owner, priority=priority)
+    work = TextWork(wishes.prompts, sampling, wishes.n, owner=owner, priority=priority, form=wishes.form)
     return admit_work(request, wishes.model, work, provider=wishes.provider, max_retries=max_retries)
 
 

@@ -4,20 +4,27 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from service.errors import from_failure
-from service.events import StreamEvent, reason_of
+from service.events import StreamEvent, join, reason_of
 from service.reader import Reader
 from service.streams import Stream
-from workers.messages import ChoiceFinished, Failed, Finished, TextDelta, TokenLogprob, Usage
+from workers.messages import ChoiceFinished, Failed, Finished, TextDelta, TokenLogprob, ToolCallPart, Usage
+
+
+class Choice(Struct):
+    """One whole answer: its text, why it ended, its calls, its tokens' likelihoods where asked for."""
+
+    text: str = ""
+    reason: str = ""
+    logprobs: list[TokenLogprob] = []
+    tool_calls: list[ToolCallPart] = []
 
 
 class Answer(NamedTuple):
-    """Per choice its text, the reason it ended for, and its tokens' likelihoods where they were asked for."""
-
-    texts: list[str]
-    reasons: list[str]
+    choices: list[Choice]
     usage: Usage
-    logprobs: list[list[TokenLogprob]]
 
 
 async def events_of(reader: Reader) -> AsyncGenerator[tuple[int | None, StreamEvent], None]:
@@ -46,16 +53,14 @@ async def read_to_end(stream: Stream, take: Callable[[StreamEvent], None]) -> No
 
 
 async def collect(stream: Stream) -> Answer:
-    """Each choice's text. Raises as `read_to_end`."""
-    parts: list[list[str]] = [[] for _ in stream.num_tokens]
-    logprobs: list[list[TokenLogprob]] = [[] for _ in parts]
-    reasons = [""] * len(parts)
+    """All of each choice. Raises as `read_to_end`."""
+    deltas: list[list[TextDelta]] = [[] for _ in stream.num_tokens]
+    reasons = [""] * len(deltas)
 
     def take(event: StreamEvent) -> None:
         match event:
             case TextDelta():
-                parts[event.index].append(event.text)
-                logprobs[event.index] += event.logprobs
+                deltas[event.index].append(event)
             case ChoiceFinished():
                 reasons[event.index] = event.reason
             case Finished():
@@ -64,4 +69,11 @@ async def collect(stream: Stream) -> Answer:
 
     await read_to_end(stream, take)
     usage = stream.terminal.usage if stream.terminal else stream.usage()
-    return Answer(["".join(texts) for texts in parts], reasons, usage, logprobs)
+    return Answer([_whole(*each) for each in zip(deltas, reasons, strict=True)], usage)
+
+
+def _whole(deltas: list[TextDelta], reason: str) -> Choice:
+    if not deltas:
+        return Choice(reason=reason)
+    delta = join(deltas)
+    return Choice(delta.text, reason, delta.logprobs, delta.tool_calls)

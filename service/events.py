@@ -19,6 +19,8 @@ from workers.messages import (
 
 # What a logged likelihood occupies: struct, text, bytes and number, as measured.
 LOGPROB_BYTES = 208
+# What a logged piece of a tool call occupies beside its text.
+CALL_BYTES = 200
 
 
 class Retrying(Struct, frozen=True, gc=False):
@@ -69,7 +71,8 @@ def num_value_bytes(event: StreamEvent) -> int:
 def num_text_bytes(delta: TextDelta) -> int:
     """What a text event carries: its text and, where they were asked for, its tokens' likelihoods."""
     num_entries = sum(1 + len(token.top) for token in delta.logprobs)
-    return len(delta.text) + LOGPROB_BYTES * num_entries
+    num_call_chars = sum(len(part.arguments) + CALL_BYTES for part in delta.tool_calls)
+    return len(delta.text) + LOGPROB_BYTES * num_entries + num_call_chars
 
 
 def pictures_of(event: StreamEvent) -> list[bytes]:
@@ -89,4 +92,5 @@ def join(deltas: list[TextDelta]) -> TextDelta:
     text = "".join([delta.text for delta in deltas])
     token_ids = [token_id for delta in deltas for token_id in delta.token_ids]
     logprobs = [token for delta in deltas for token in delta.logprobs]
-    return TextDelta(last.job_id, last.index, text, token_ids, last.num_tokens, logprobs)
+    calls = [part for delta in deltas for part in delta.tool_calls]
+    return TextDelta(last.job_id, last.index, text, token_ids, last.num_tokens, logprobs, calls)

@@ -154,7 +154,7 @@ class Stream:
         if isinstance(event, TextDelta):
             self.num_tokens[event.index] = event.num_tokens
             self.job.remember(event)
-            if event.text or event.logprobs:
+            if event.text or event.logprobs or event.tool_calls:
                 self._log(event, EVENT_BYTES + num_text_bytes(event))
         else:
             self._push_other(event)

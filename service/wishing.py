@@ -1,10 +1,11 @@
 """Params -> wishes: each API's words for a model, a prompt and a length, in the words of a job."""
 
 from aiohttp import web
+from msgspec import structs
 
 from service.admission import LOCAL, limits_of
 from service.bounds import Bounds
-from service.chat.sessions import joined
+from service.chat.sessions import joined, num_chars
 from service.errors import NotFound
 from service.keys import CALLER, SESSIONS, SETTINGS
 from service.params.native import ChatParams, PromptParams
@@ -63,14 +64,15 @@ def _provided_model(request: web.Request, params: ChatParams) -> str:
 
 def wish_chat_completion(request: web.Request, params: ChatCompletionParams) -> Wishes:
     params.check()
-    messages = [message.chat_message() for message in params.messages]
+    prompt = params.chat_prompt()
     bounds = Bounds(request, 400)
-    bounds.check("messages", len(messages), "max_messages")
-    bounds.check("messages", sum(len(message.content) for message in messages), *CHARS)
+    bounds.check("messages", len(prompt.messages), "max_messages")
+    bounds.check("messages", sum(map(num_chars, prompt.messages)), *CHARS)
+    bounds.check("tools", sum(map(len, prompt.tools)), "max_prompt_chars", "bytes")
     is_new_name = params.max_completion_tokens is not None
     max_tokens = params.max_completion_tokens if is_new_name else params.max_tokens
     field = "max_completion_tokens" if is_new_name else "max_tokens"
-    return _openai(request, params, [ChatPrompt(messages)], max_tokens, field)
+    return structs.replace(_openai(request, params, [prompt], max_tokens, field), form=params.form)
 
 
 def wish_completion(request: web.Request, params: CompletionParams) -> Wishes:

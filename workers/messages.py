@@ -26,19 +26,33 @@ class Usage(Message, frozen=True, gc=False):
 # What a job asks for: a user's validated wishes, ready for the engine.
 
 
+class ToolCall(Message, frozen=True, gc=False):
+    """A call that an earlier answer made; `arguments` as the model wrote them, JSON if all went well."""
+
+    id: str
+    name: str
+    arguments: str
+
+
 class ChatMessage(Message, frozen=True, gc=False):
+    """An assistant's may have made calls; a tool's answers the call of that id."""
+
     role: str
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
 
 
 class ChatPrompt(Message, frozen=True, gc=False):
     """Messages to be laid out by the model's own chat template.
 
     Where they do not fit its context the oldest exchanges are left out if it `trims`; else that is an error.
+    `tools` are JSON objects as the OpenAI API has them; the answer's calls are told apart from its text.
     """
 
     messages: list[ChatMessage]
     trims: bool = False
+    tools: list[bytes] = []
 
 
 class TextPrompt(Message, frozen=True, gc=False):
@@ -93,6 +107,21 @@ class Sampling(Message, frozen=True, gc=False):
     echo: bool = False
 
 
+class JsonForm(Message, frozen=True, gc=False):
+    """The answer has to be JSON that fits this JSON schema."""
+
+    schema: bytes
+
+
+class CallForm(Message, frozen=True, gc=False):
+    """The answer has to be a call of one of the prompt's tools: of these, or of any where none is named."""
+
+    names: list[str]
+
+
+Form = JsonForm | CallForm
+
+
 class TextWork(Message, frozen=True, gc=False):
     """Answers to prompts: choice `p * n + i` is answer i to prompt p.
 
@@ -111,6 +140,7 @@ class TextWork(Message, frozen=True, gc=False):
     done: list[int] = []
     owner: str = ""
     priority: int = 0
+    form: Form | None = None
 
     @property
     def num_choices(self) -> int:
@@ -316,6 +346,7 @@ class TextDelta(Message, frozen=True, gc=False):
     token_ids: list[int]
     num_tokens: int
     logprobs: list[TokenLogprob] = []
+    tool_calls: list[ToolCallPart] = []
 
 
 class ChoiceFinished(Message, frozen=True, gc=False):

@@ -161,7 +161,7 @@ def joined(history: Sequence[ChatMessage], messages: Sequence[ChatMessage]) -> l
 
 def num_chars(message: ChatMessage) -> int:
     """A message's size, for who cannot count tokens."""
-    return len(message.content)
+    return len(message.content) + sum(len(call.name) + len(call.arguments) for call in message.tool_calls)
 
 
 def _decode(entry: Entry) -> ChatSession:

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
+from service.collect import Choice
 from service.dialects.dialect import Dialect, Out, encode, usage_object
 from service.dialects.logprobs import chat_logprobs, completion_logprobs
+from service.dialects.tool_calls import call_deltas, whole_calls
 from service.errors import failure_object
 from service.events import StreamEvent
 from service.job import Job
@@ -61,7 +63,7 @@ class OpenAIDialect(Dialect):
     def render(self, event: StreamEvent) -> list[Out]:
         match event:
             case TextDelta():
-                has_news = event.text or event.logprobs
+                has_news = event.text or event.logprobs or event.tool_calls
                 return [self._chunk(self.delta(event), event.text, event.num_tokens)] if has_news else []
             case Accepted():
                 self._prompt_tokens = event.prompt_tokens
@@ -89,26 +91,20 @@ class OpenAIDialect(Dialect):
         """The choice object that closes a choice."""
 
     @abstractmethod
-    def whole_choice(self, index: int, text: str, reason: str) -> dict[str, Any]:
+    def whole_choice(self, index: int, choice: Choice) -> dict[str, Any]:
         """The choice object of an answer that is not streamed; its logprobs are filled in by `whole`."""
 
     @abstractmethod
     def logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
         """What a choice object says under `logprobs`, where they were asked for."""
 
-    def whole(
-        self,
-        texts: Sequence[str],
-        reasons: Sequence[str],
-        usage: Usage,
-        logprobs: Sequence[Sequence[TokenLogprob]],
-    ) -> bytes:
-        """The answer in one object: choice i has `texts[i]` and ended for `reasons[i]`."""
-        choices = [self.whole_choice(i, text, reasons[i]) for i, text in enumerate(texts)]
+    def whole(self, choices: Sequence[Choice], usage: Usage) -> bytes:
+        """The answer in one object."""
+        bodies = [self.whole_choice(i, choice) for i, choice in enumerate(choices)]
         if self.facts.has_logprobs:
-            for choice, tokens in zip(choices, logprobs, strict=True):
-                choice["logprobs"] = self.logprobs(tokens)
-        return encode(self._head(self.whole_name) | {"choices": choices, "usage": usage_object(usage)})
+            for body, choice in zip(bodies, choices, strict=True):
+                body["logprobs"] = self.logprobs(choice.logprobs)
+        return encode(self._head(self.whole_name) | {"choices": bodies, "usage": usage_object(usage)})
 
     def _logprobs(self, delta: TextDelta) -> bytes:
         return encode(self.logprobs(delta.logprobs)) if delta.logprobs else b"null"
@@ -149,19 +145,24 @@ class ChatCompletionsDialect(OpenAIDialect):
         ]
 
     def delta(self, delta: TextDelta) -> bytes:
-        text = encode(delta.text)
-        return b'{"index":%d,"delta":{"content":%b},"logprobs":%b,"finish_reason":null}' % (
+        body = b'{"content":%b}' % encode(delta.text)
+        if delta.tool_calls:
+            content = {"content": delta.text} if delta.text else {}
+            body = encode(content | {"tool_calls": call_deltas(delta.tool_calls)})
+        return b'{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":null}' % (
             delta.index,
-            text,
+            body,
             self._logprobs(delta),
         )
 
     def last(self, index: int, reason: str) -> bytes:
         return encode({"index": index, "delta": {}, "logprobs": None, "finish_reason": reason})
 
-    def whole_choice(self, index: int, text: str, reason: str) -> dict[str, Any]:
-        message = {"role": "assistant", "content": text, "refusal": None}
-        return {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
+    def whole_choice(self, index: int, choice: Choice) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
+        if choice.tool_calls:
+            message |= {"content": choice.text or None, "tool_calls": whole_calls(choice.tool_calls)}
+        return {"index": index, "message": message, "logprobs": None, "finish_reason": choice.reason}
 
     def logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
         return chat_logprobs(tokens)
@@ -177,10 +178,10 @@ class CompletionsDialect(OpenAIDialect):
         return b'{"index":%d,"text":%b,"logprobs":%b,"finish_reason":null}' % (delta.index, text, logprobs)
 
     def last(self, index: int, reason: str) -> bytes:
-        return encode(self.whole_choice(index, "", reason))
+        return encode(self.whole_choice(index, Choice("", reason)))
 
-    def whole_choice(self, index: int, text: str, reason: str) -> dict[str, Any]:
-        return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
+    def whole_choice(self, index: int, choice: Choice) -> dict[str, Any]:
+        return {"index": index, "text": choice.text, "logprobs": None, "finish_reason": choice.reason}
 
     def logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
         return completion_logprobs(tokens)

@@ -1,9 +1,9 @@
 """Params of the OpenAI API. Unknown fields are ignored; known ones are checked, also unused ones."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType, structs
+from msgspec import Meta, Struct, structs
 
 from service.errors import BadParams
 from service.params.fields import (
@@ -18,8 +18,9 @@ from service.params.fields import (
     TopP,
     stop_list,
 )
+from service.params.tools import CalledTool, Choice, ResponseFormat, Tool, wished_form, wished_tools
 from service.params.wishes import SamplingWishes
-from workers.messages import ChatMessage, Prompt, TextPrompt, TokenBias, TokenPrompt
+from workers.messages import ChatMessage, ChatPrompt, Form, Prompt, TextPrompt, TokenBias, TokenPrompt
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 # As in vLLM, the lower the earlier.
@@ -101,11 +102,15 @@ class Message(Struct):
     # A pattern rather than a Literal: its error names what is accepted.
     role: Annotated[str, Meta(pattern="^(system|developer|user|assistant|tool)$")]
     content: str | list[TextPart] | None = None
+    tool_calls: Annotated[list[CalledTool], Meta(max_length=128)] | None = None
+    tool_call_id: Annotated[str, Meta(max_length=256)] | None = None
 
     def chat_message(self) -> ChatMessage:
         parts = self.content or ""
         text = parts if isinstance(parts, str) else "".join(part.text for part in parts)
-        return ChatMessage("system" if self.role == "developer" else self.role, text)
+        role = "system" if self.role == "developer" else self.role
+        calls = tuple(call.tool_call() for call in self.tool_calls or [])
+        return ChatMessage(role, text, calls, self.tool_call_id)
 
 
 class ChatCompletionParams(CommonParams, kw_only=True):
@@ -115,8 +120,9 @@ class ChatCompletionParams(CommonParams, kw_only=True):
     max_completion_tokens: MaxTokens | None = None
     logprobs: bool | None = None
     top_logprobs: TopLogprobs | None = None
-    tools: list[Any] | None = None
-    response_format: dict[str, Any] | UnsetType | None = UNSET
+    tools: Annotated[list[Tool], Meta(max_length=128)] | None = None
+    tool_choice: Choice | None = None
+    response_format: ResponseFormat | None = None
 
     def sampling(self) -> SamplingWishes:
         top_logprobs = (self.top_logprobs or 0) if self.logprobs else None
@@ -127,13 +133,21 @@ class ChatCompletionParams(CommonParams, kw_only=True):
         if self.top_logprobs and not self.logprobs:
             message = "$.top_logprobs: only allowed with logprobs = true"
             raise BadParams(message, param="top_logprobs", status=400)
-        kind = self.response_format.get("type") if isinstance(self.response_format, dict) else "text"
-        for name, is_asked in (
-            ("tools", self.tools),
-            ("response_format", kind != "text"),
-        ):
-            if is_asked:
-                raise BadParams(f"$.{name}: not supported by this service", param=name, status=400)
+        if self.form and (self.min_tokens or self.ignore_eos):
+            message = (
+                "$.response_format: an answer of a given form ends where that ends; leave out min_tokens"
+            )
+            raise BadParams(f"{message} and ignore_eos", param="response_format", status=400)
+
+    @property
+    def form(self) -> Form | None:
+        """What the answer has to be. Raises BadParams."""
+        return wished_form(self.tool_choice, self.response_format)
+
+    def chat_prompt(self) -> ChatPrompt:
+        """Raises BadParams."""
+        messages = [message.chat_message() for message in self.messages]
+        return ChatPrompt(messages, tools=wished_tools(self.tools, self.tool_choice))
 
 
 Text = Annotated[str, Meta(min_length=1)]

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from workers.messages import Prompt, TokenBias
+from workers.messages import Form, Prompt, TokenBias
 
 
 class SamplingWishes(Struct, frozen=True):
@@ -37,3 +37,4 @@ class Wishes(Struct, frozen=True):
     max_tokens_field: str = "max_tokens"
     bad_status: int = 422
     priority: int = 0
+    form: Form | None = None

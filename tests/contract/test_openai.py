@@ -226,7 +226,6 @@ def test_unknown_model_is_404_naming_the_known(service: ServiceProcess) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("tools", [{"type": "function", "function": {"name": "f"}}]),
         ("response_format", {"type": "json_object"}),
     ],
 )

@@ -14,7 +14,8 @@ OURS = ("config", "service", "workers", "client")
 DOORS = {"workers.messages", "workers.errors", "workers.queues", "workers.process", "workers.trimming"}
 # What a module may import of ours, by the longest prefix of its name. Lower floors are in all of them.
 GROUND = {"config", "workers.messages", "workers.errors"}
-MIDDLE = GROUND | {"workers.queues", "workers.engine", "workers.hub", "workers.detokenizer", "workers.trimming"}
+MIDDLE = GROUND | {"workers.queues", "workers.engine"}
+MIDDLE |= {"workers.hub", "workers.detokenizer", "workers.tool_calls", "workers.trimming"}
 # No engine, but the folder of the weights that ship with the project.
 WEIGHTS = "workers.embedded"
 ALLOWED = {
@@ -29,6 +30,7 @@ ALLOWED = {
     "workers.hub": GROUND,
     "workers.detokenizer": set(),
     "workers.trimming": {"workers.messages"},
+    "workers.tool_calls": {"workers.messages"},
     "workers.registry": MIDDLE,
     "workers.loop": MIDDLE,
     "workers.process": MIDDLE | {"workers.loop", "workers.registry"},

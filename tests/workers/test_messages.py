@@ -28,6 +28,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     """Any value of a type that messages have."""
     if get_origin(kind) is list:
         return st.lists(values(get_args(kind)[0]), max_size=3)
+    if get_origin(kind) is tuple:
+        return st.lists(values(get_args(kind)[0]), max_size=3).map(tuple)
     if get_args(kind):
         return st.one_of(*map(values, get_args(kind)))
     if issubclass(kind, Message):

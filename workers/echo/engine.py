@@ -24,9 +24,11 @@ from workers.messages import (
     TextPrompt,
     TextWork,
     TokenLogprob,
+    ToolCallPart,
     TopLogprob,
     Usage,
 )
+from workers.tool_calls import ToolCallParser
 from workers.trimming import num_answer_tokens, trimmed
 
 VARIANT = re.compile(r"(echo|clock)(?:@([1-9]\d{0,5}))?")
@@ -38,6 +40,7 @@ class EchoChoice:
 
     def __init__(self, index: int, words: list[str], num_sent: int, echo: str = "") -> None:
         self.index = index
+        self.calls: ToolCallParser | None = None  # where there are tools to call
         self.words = words
         self.num_sent = num_sent
         self.echo = echo
@@ -62,6 +65,10 @@ class EchoJob:
             for i in range(work.num_choices)
             if i not in work.done
         )
+        for choice in self.choices:
+            prompt = work.prompts[choice.index // work.n]
+            if isinstance(prompt, ChatPrompt) and prompt.tools:
+                choice.calls = ToolCallParser()
         self.completion_tokens = sum(sent)
         self.is_started = False
 
@@ -73,7 +80,9 @@ class EchoJob:
         )
 
     def reason(self, choice: EchoChoice) -> str:
-        return "stop" if not self.sampling.ignore_eos and choice.num_sent >= len(choice.words) else "length"
+        if self.sampling.ignore_eos or choice.num_sent < len(choice.words):
+            return "length"
+        return "tool_calls" if choice.calls and choice.calls.num_calls else "stop"
 
     def usage(self) -> Usage:
         return Usage(self.prompt_tokens, self.completion_tokens)
@@ -106,6 +115,9 @@ class EchoEngine(Engine[TextWork]):
         self._due = time.monotonic()
 
     def add(self, job_id: JobId, work: TextWork) -> Event:
+        if work.form:
+            message = f'model "{self._name}" gives prompts back: its answers cannot have a form'
+            raise JobError("bad_params", message, "response_format")
         texts = [split(prompt) for prompt in work.prompts]
         sizes = [self._num_tokens(prompt, work.sampling.max_tokens) for prompt in work.prompts]
         for size in sizes:
@@ -200,7 +212,10 @@ class EchoEngine(Engine[TextWork]):
         echo = choice.echo if choice.num_sent == 1 else ""
         logprobs = self._logprobs(job.sampling, word, choice.num_chars)
         choice.num_chars += len(word)
-        return TextDelta(job.job_id, choice.index, echo + word, [place], choice.num_sent, logprobs)
+        text, calls = echo + word, list[ToolCallPart]()
+        if choice.calls:
+            text, calls = choice.calls.push(text, is_last=choice.num_sent == job.limit(choice))
+        return TextDelta(job.job_id, choice.index, text, [place], choice.num_sent, logprobs, calls)
 
     def _logprobs(self, sampling: Sampling, word: str, offset: int) -> list[TokenLogprob]:
         """Nothing but this word could have come."""

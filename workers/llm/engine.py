@@ -8,6 +8,7 @@ from config.settings import ModelSettings
 from workers.engine import Engine
 from workers.errors import JobError
 from workers.llm.batch import Batch
+from workers.llm.grammar import FormRow, allow
 from workers.llm.logprobs import Likelihood, Likelihoods
 from workers.llm.outbox import Outbox
 from workers.llm.sampler import FAILED, sample
@@ -118,6 +119,7 @@ class LlmEngine(Engine[TextWork]):
         sequences = batch.sampled_sequences
         draws = [sequence.draw() for sequence in sequences]
         told = Likelihoods(logits, draws)
+        allow(logits, [FormRow(row, s.form) for row, s in enumerate(sequences) if s.form is not None])
         token_ids = sample(logits, draws)
         likelihoods = told.of(token_ids)
         for row, (sequence, token_id) in enumerate(zip(sequences, token_ids, strict=True)):
@@ -143,6 +145,8 @@ class LlmEngine(Engine[TextWork]):
         # Only now: what was held back may have completed a stop string.
         reason = sequence.end_reason() or "length"
         self._outbox.rest(sequence, text, reason)
+        if reason == "stop" and sequence.has_called:
+            reason = "tool_calls"
         self._scheduler.remove(sequence)
         del job.sequences[sequence.index]
         if job.sequences:

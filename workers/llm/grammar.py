@@ -100,12 +100,13 @@ def allow(logits: Tensor, rows: list[FormRow]) -> None:
     logits[index] = logits[index].masked_fill(is_forbidden, float("-inf"))
 
 
-def call_grammar(tools: list[bytes], begin: str, end: str) -> str:
-    """A call of one of `tools`, each the JSON of a function (name, parameters), between `begin` and `end`."""
-    bodies = [_call_schema(json.loads(tool)) for tool in tools]
+def call_grammar(functions: list[dict[str, Any]], begin: str, end: str) -> str:
+    """A call of one of `functions` (name, parameters), between `begin` and `end`."""
+    bodies = [_call_schema(function) for function in functions]
     schema: dict[str, Any] = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
     schema |= {"x-guidance": WHITESPACE}
-    call = f"{json.dumps(begin)} %json {json.dumps(schema)} {json.dumps(end)}"
+    begin, end = json.dumps(f"{begin}\n"), json.dumps(f"\n{end}")
+    call = f"{begin} %json {json.dumps(schema)} {end}"
     return f"%llguidance {{}}\nstart: call\ncall: {call}\n"
 
 

@@ -1,5 +1,6 @@
 """A job's work → its sequences, checked against what the model can take."""
 
+import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -7,12 +8,24 @@ from transformers import PreTrainedTokenizerBase
 
 from workers.detokenizer import Decode, Detokenizer
 from workers.errors import JobError
+from workers.llm.grammar import Grammars, call_grammar
 from workers.llm.load import LoadedModel
 from workers.llm.logprobs import Trail
 from workers.llm.prompts import PromptEncoder
 from workers.llm.sequence import Answer, Job, Sequence
 from workers.llm.vocabulary import Vocabulary
-from workers.messages import ChatPrompt, JobId, Prompt, Sampling, TextPrompt, TextWork, TokenPrompt
+from workers.messages import (
+    CallForm,
+    ChatPrompt,
+    JobId,
+    JsonForm,
+    Prompt,
+    Sampling,
+    TextPrompt,
+    TextWork,
+    TokenPrompt,
+)
+from workers.tool_calls import BEGIN, END, ToolCallParser
 from workers.trimming import num_answer_tokens
 
 # Enough of the prompt's end to know whether a space comes before the answer's first token.
@@ -38,6 +51,7 @@ class Intake:
         special = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
         self._special_ids = frozenset(special.union(tokenizer.all_special_ids))
         self._vocabulary = Vocabulary(tokenizer, self._special_ids)
+        self._grammars = Grammars(model_name, tokenizer, loaded.vocab_size, self._eos_ids)
 
     @property
     def has_chat_template(self) -> bool:
@@ -56,10 +70,24 @@ class Intake:
         for index in self._open_choices(work):
             self._encoder.check(generated[index])
             sequence = self._sequence(job, index, prompts[index // work.n])
+            self._shape(sequence, work, work.prompts[index // work.n])
             sequence.seed = work.sampling.seed + index % work.n
             sequence.restore(generated[index])
             job.sequences[index] = sequence
         return job
+
+    def _shape(self, sequence: Sequence, work: TextWork, prompt: Prompt) -> None:
+        """What form the answer has to have, and whether calls are looked for in it."""
+        tools = prompt.tools if isinstance(prompt, ChatPrompt) else []
+        if tools:
+            sequence.calls = ToolCallParser()
+        match work.form:
+            case JsonForm(schema):
+                sequence.form = self._grammars.of_schema(schema)
+            case CallForm(names):
+                functions = [json.loads(tool)["function"] for tool in tools]
+                allowed = [function for function in functions if not names or function["name"] in names]
+                sequence.form = self._grammars.of_lark(call_grammar(allowed, BEGIN, END), "tools")
 
     def _open_choices(self, work: TextWork) -> Iterator[int]:
         return (index for index in range(work.num_choices) if index not in work.done)

@@ -1,7 +1,16 @@
 """One step's events, in order."""
 
 from workers.llm.sequence import Job, Sequence
-from workers.messages import ChoiceFinished, Event, Failed, Finished, Started, TextDelta, TokenLogprob
+from workers.messages import (
+    ChoiceFinished,
+    Event,
+    Failed,
+    Finished,
+    Started,
+    TextDelta,
+    TokenLogprob,
+    ToolCallPart,
+)
 
 
 class Outbox:
@@ -19,23 +28,30 @@ class Outbox:
 
     def text(self, sequence: Sequence, text: str) -> None:
         """The ids of tokens whose text was held back go along."""
-        trail = sequence.trail
-        self._tell(sequence, text, trail.take(sequence.answer.num_shown) if trail else [])
+        shown, calls = sequence.divide(text)
+        if shown or calls:
+            self._tell(sequence, shown, calls, self._logprobs(sequence))
 
     def rest(self, sequence: Sequence, text: str, reason: str) -> None:
         """An answer's last text. A token without text, such as the one that ends it, counts too.
 
         Where it stopped, tokens of which nothing is shown are no part of the answer.
         """
+        shown, calls = sequence.divide(text, is_last=True)
         if sequence.trail is not None and reason != "stop":
-            self._tell(sequence, text, sequence.trail.take_all())
-        elif text or sequence.unsent_ids:
-            self.text(sequence, text)
+            self._tell(sequence, shown, calls, sequence.trail.take_all())
+        elif shown or calls or sequence.unsent_ids:
+            self._tell(sequence, shown, calls, self._logprobs(sequence))
 
-    def _tell(self, sequence: Sequence, text: str, logprobs: list[TokenLogprob]) -> None:
+    def _logprobs(self, sequence: Sequence) -> list[TokenLogprob]:
+        return sequence.trail.take(sequence.answer.num_shown) if sequence.trail else []
+
+    def _tell(
+        self, sequence: Sequence, text: str, calls: list[ToolCallPart], logprobs: list[TokenLogprob]
+    ) -> None:
         ids, sequence.unsent_ids = sequence.unsent_ids, []
         job_id, num_tokens = sequence.job.job_id, sequence.num_tokens
-        self._events.append(TextDelta(job_id, sequence.index, text, ids, num_tokens, logprobs))
+        self._events.append(TextDelta(job_id, sequence.index, text, ids, num_tokens, logprobs, calls))
 
     def end_choice(self, sequence: Sequence, reason: str) -> None:
         self._events.append(ChoiceFinished(sequence.job.job_id, sequence.index, reason))

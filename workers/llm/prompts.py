@@ -1,6 +1,8 @@
 """Prompts → token ids."""
 
+import json
 from functools import cache
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -20,6 +22,12 @@ class PromptEncoder:
     @property
     def has_chat_template(self) -> bool:
         return self._tokenizer.chat_template is not None
+
+    @property
+    def knows_tools(self) -> bool:
+        """Whether the template lays tools out; a model with several templates may have one for them."""
+        template = self._tokenizer.chat_template
+        return "tools" in (template if isinstance(template, str) else json.dumps(template))
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Never empty: a prompt without tokens starts from the model's first token."""
@@ -51,7 +59,7 @@ class PromptEncoder:
 
         while True:
             messages = trimmed(prompt.messages, max_tokens, size)
-            token_ids = self.encode(ChatPrompt(messages))
+            token_ids = self.encode(ChatPrompt(messages, tools=prompt.tools))
             if len(token_ids) <= max_tokens or len(messages) == len(trimmed(messages, 0, count)):
                 return token_ids
             num_more = len(token_ids) - sum(map(count, messages))
@@ -61,9 +69,15 @@ class PromptEncoder:
         if not self.has_chat_template:
             message = f'model "{self._model_name}" has no chat template: send a prompt, not messages'
             raise JobError("bad_params", message, "messages")
-        messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
+        if prompt.tools and not self.knows_tools:
+            message = f'the chat template of model "{self._model_name}" has no place for tools'
+            raise JobError("bad_params", message, "tools")
+        messages = [_as_template(message) for message in prompt.messages]
+        tools = [json.loads(tool) for tool in prompt.tools] or None
         try:
-            text = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            text = self._tokenizer.apply_chat_template(
+                messages, tools=tools, add_generation_prompt=True, tokenize=False
+            )
         except Exception as error:
             # A template is a program of the model's maker: it may raise anything, and no worker dies of it.
             message = f'the chat template of model "{self._model_name}" refuses the messages: {error}'
@@ -84,3 +98,27 @@ class PromptEncoder:
             message = f'prompt has no tokens, and model "{self._model_name}" has none to start from'
             raise JobError("bad_params", message, "prompt")
         return [self._tokenizer.bos_token_id]
+
+
+def _as_template(message: ChatMessage) -> dict[str, Any]:
+    """The message as templates read it: a call's arguments are values, not JSON in a string."""
+    found: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        found["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": _value(call.arguments)},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        found["tool_call_id"] = message.tool_call_id
+    return found
+
+
+def _value(arguments: str) -> Any:
+    try:
+        return json.loads(arguments)
+    except ValueError:
+        return arguments

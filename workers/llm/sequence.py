@@ -1,11 +1,13 @@
 """One answer to one prompt, and one job's set of them."""
 
 from workers.detokenizer import Detokenizer
+from workers.llm.grammar import Form
 from workers.llm.logprobs import Likelihood, Trail
 from workers.llm.penalties import Biases, TokenCounts
 from workers.llm.sampler import Draw
 from workers.llm.stops import StopFinder
-from workers.messages import JobId, Sampling, Usage
+from workers.messages import JobId, Sampling, ToolCallPart, Usage
+from workers.tool_calls import ToolCallParser
 
 _NONE: frozenset[int] = frozenset()
 
@@ -90,6 +92,8 @@ class Sequence:
         self.block_table: list[int] = []
         self.unsent_ids: list[int] = []
         self.trail: Trail | None = None  # where logprobs are asked for
+        self.form: Form | None = None  # where the answer has to have one
+        self.calls: ToolCallParser | None = None  # where there are tools to call
 
     @property
     def num_tokens(self) -> int:
@@ -127,12 +131,24 @@ class Sequence:
         self.token_ids.append(token_id)
         if self.counts is not None:
             self.counts.add(token_id)
+        if self.form is not None and token_id not in self.job.end_ids:
+            self.form.advance(token_id)
         return self.answer.push(token_id, may_stop=self.may_end)
+
+    def divide(self, text: str, *, is_last: bool = False) -> tuple[str, list[ToolCallPart]]:
+        """The part of the answer's next text that may be shown, and what is new of its tool calls."""
+        return self.calls.push(text, is_last=is_last) if self.calls else (text, [])
+
+    @property
+    def has_called(self) -> bool:
+        return self.calls is not None and self.calls.num_calls > 0
 
     def end_reason(self) -> str | None:
         """Why the answer is complete after its last token, or None."""
         if self.answer.has_stopped:
             return "stop"
         if self.num_tokens > 0 and self.token_ids[-1] in self.job.end_ids:
+            return "stop"
+        if self.form is not None and self.form.is_complete:
             return "stop"
         return "length" if self.num_tokens >= self.max_tokens else None

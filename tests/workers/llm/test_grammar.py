@@ -73,8 +73,8 @@ def test_random_answers_fit_the_schema(grammars: Grammars, tokenizer: Any, seed:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_call_of_one_of_the_tools(grammars: Grammars, tokenizer: Any, seed: int) -> None:
-    tools = [json.dumps({"name": name, "parameters": SCHEMA}).encode() for name in ("first", "second")]
-    form = grammars.of_lark(call_grammar(tools, "<tool_call>\n", "\n</tool_call>"), "tools")
+    functions = [{"name": name, "parameters": SCHEMA} for name in ("first", "second")]
+    form = grammars.of_lark(call_grammar(functions, "<tool_call>", "</tool_call>"), "tools")
     text = tokenizer.decode([*walk(form, tokenizer.eos_token_id, seed)])
     assert text.startswith("<tool_call>\n")
     assert text.endswith("\n</tool_call>")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.llm.tool_calls import ToolCallParser
+from workers.tool_calls import ToolCallParser
 
 CALL = (
     '<tool_call>\n{"name": "weather", "arguments": {"city": "K\\u00f6ln {]", "days": [1, 2]}}\n</tool_call>'
@@ -21,7 +21,7 @@ def parse(pieces: list[str]) -> tuple[str, list[tuple[str, str]]]:
     parser, text = ToolCallParser(), ""
     calls: list[list[str]] = []
     ids = set()
-    for shown, parts in [*map(parser.push, pieces), parser.flush()]:
+    for shown, parts in [*map(parser.push, pieces), parser.push("", is_last=True)]:
         text += shown
         for part in parts:
             if part.name is not None:

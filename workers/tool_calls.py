@@ -79,26 +79,24 @@ class ToolCallParser:
         self._shown: list[str] = []
         self._parts: list[ToolCallPart] = []
 
-    def push(self, text: str) -> tuple[str, list[ToolCallPart]]:
-        """The text that may be shown now, and what is new of calls."""
+    def push(self, text: str, *, is_last: bool = False) -> tuple[str, list[ToolCallPart]]:
+        """The text that may be shown now, and what is new of calls. Nothing is held back of the last."""
         self._buffer += text
         while self._buffer and self._step():
             pass
-        return self._take()
+        if is_last:
+            self._show_rest()
+        shown, parts = "".join(self._shown), self._parts
+        self._shown, self._parts = [], []
+        return shown, parts
 
-    def flush(self) -> tuple[str, list[ToolCallPart]]:
-        """All that is held back. A call that was cut off in its arguments stays as it is."""
+    def _show_rest(self) -> None:
+        """What has begun no call is text. A call that was cut off in its arguments stays as it is."""
         if self._step == self._find_call:
             self._show(self._buffer)
         elif self._step == self._read_head:
             self._show(BEGIN + self._buffer)
         self._buffer = ""
-        return self._take()
-
-    def _take(self) -> tuple[str, list[ToolCallPart]]:
-        shown, parts = "".join(self._shown), self._parts
-        self._shown, self._parts = [], []
-        return shown, parts
 
     def _show(self, text: str) -> None:
         self._shown.append(text)

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from pycrdt import Doc, Text, TextEvent, TransactionEvent
+from pycrdt import Doc, Text
 
 from service.documents.edits import Edit
-from service.documents.yjs_deltas import Delta, difference, num_inserted, plain_delta, read_deltas
+from service.documents.yjs_deltas import difference, num_inserted, read_deltas
 from service.documents.yjs_errors import guarded
+from service.documents.yjs_events import Told, listening
 from service.documents.yjs_wire import num_known
 from service.errors import BadParams
 
@@ -61,7 +62,7 @@ class YjsText:
 
     def missing(self, vector: bytes) -> bytes:
         """The update that brings who knows `vector` here. Raises BadParams."""
-        with self._all_or_nothing(), guarded("vector"):
+        with self._changing(), guarded("vector"):
             return self._doc.get_update(vector)
 
     def apply(self, edit: Edit, content: str) -> bytes:
@@ -69,53 +70,55 @@ class YjsText:
 
         Raises BadParams when the history of all changes grows too long; then nothing has changed.
         """
-        with self._all_or_nothing():
+        with self._changing() as told:
             with guarded("operation"), self._doc.transaction():
                 for start, end, text in reversed(_steps(edit, content, self._embeds(content))):
                     if text:
                         self._text.insert(start, text)
                     else:
                         del self._text[start:end]
-            return self._keep()
+            return self._keep(told)
 
     def merge(self, update: bytes, content: str, check: Callable[[Edit], None]) -> Merged:
         """Take a client's update to `content`. `check` may refuse, with an ApiError, what it does to it.
 
         Raises BadParams when it is no update, or too much; then nothing has changed here.
         """
-        with self._all_or_nothing():
+        with self._changing() as told:
             with guarded("update"):
-                edit = self._merge(update, content)
+                edit = self._merge(update, content, told)
             if edit:
                 check(edit)
-            merged = Merged(self._keep(), edit)
+            merged = Merged(self._keep(told), edit)
         self._note_silence(len(update) - len(merged.update))
         return merged
 
     @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
+    def _changing(self) -> Iterator[Told]:
+        """All that is done in the block, or nothing."""
         try:
-            yield
+            with listening(self._doc, self._text) as told:
+                yield told
         except BaseException:
             self._load()
             raise
 
-    def _merge(self, update: bytes, content: str) -> Edit | None:
+    def _merge(self, update: bytes, content: str, told: Told) -> Edit | None:
         was_plain = len(self._text) == len(content.encode())
         num_before = num_known(self.vector())
         self._doc.apply_update(update)
-        if num_known(self.vector()) - num_before < sum(map(num_inserted, self._deltas)):
+        if num_known(self.vector()) - num_before < sum(map(num_inserted, told.deltas)):
             # pycrdt takes some items whose predecessors are missing, and then cannot tell of them.
             raise BadParams("$.update has gaps", param="update", code="bad_update")
         text = str(self._text)
-        if not (self._updates or self._deltas):
+        if not (told.updates or told.deltas):
             return None
         if text == content:
             self._embeds(text)
             return None
         if self._embeds(text) or not was_plain:
             return difference(content, text)
-        return read_deltas(self._deltas, content, text)
+        return read_deltas(told.deltas, content, text)
 
     def _embeds(self, content: str) -> list[int]:
         """The code points before which something is embedded. Raises BadParams for what is no text at all."""
@@ -140,24 +143,10 @@ class YjsText:
             for part in self._parts:
                 self._doc.apply_update(part)
         self._num_silent_bytes = 0
-        updates: list[bytes] = []
-        deltas: list[Delta] = []
 
-        # They know the lists only: pycrdt's core would keep this object alive for ever.
-        def note_update(event: TransactionEvent) -> None:
-            updates.append(event.update)
-
-        def note_delta(event: TextEvent) -> None:
-            deltas.append(plain_delta(event.delta))  # type: ignore[attr-defined]
-
-        self._updates, self._deltas = updates, deltas
-        self._subscriptions = (self._doc.observe(note_update), self._text.observe(note_delta))
-
-    def _keep(self) -> bytes:
-        """What the last transaction has changed, kept and returned as one update. Raises BadParams."""
-        update = self._updates[0] if self._updates else NOTHING
-        self._updates.clear()
-        self._deltas.clear()
+    def _keep(self, told: Told) -> bytes:
+        """What the transaction has changed, kept and returned as one update. Raises BadParams."""
+        update = told.updates[0] if told.updates else NOTHING
         if update == NOTHING:
             return b""
         num_bytes = self._num_bytes + len(update)

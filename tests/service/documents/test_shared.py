@@ -1,5 +1,6 @@
 """Both kinds of editors on one text: all copies become equal, and what is refused changes nothing."""
 
+import gc
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -223,6 +224,26 @@ def test_no_bytes_break_a_document(seed: int) -> None:
         editor.change(Insert(len(editor.text), part))
         applied, _ = document.merge(editor.outbox.pop(), "y")
         assert applied and document.content == str(document.yjs)
+
+
+def num_docs() -> int:
+    gc.collect()
+    return sum(type(thing) is Doc for thing in gc.get_objects())
+
+
+def test_what_is_closed_is_freed() -> None:
+    """pycrdt's core keeps a document that is still observed."""
+    before = num_docs()
+    for _ in range(3):
+        document = shared("abc")
+        editor = joined(document)
+        editor.change(Insert(0, "x"))
+        document.merge(editor.outbox.pop(), "y")
+        document.submit(Insert(0, "x"), None, "x")
+        with pytest.raises(BadParams):
+            document.merge(b"\xff", "y")
+    del document, editor
+    assert num_docs() == before
 
 
 def test_updates_that_wait_for_others_do_not_pile_up() -> None:

@@ -48,6 +48,8 @@ class Connection:
     ) -> None:
         self.id = f"ws_{secrets.token_urlsafe(9)}"
         self.response = wire.response
+        # Other protocols have no words for errors of the connection, and may fail on what they do not know.
+        self.speaks_json = True
         self._transport = wire.transport
         self._throttle, self._counts = seat
         self._settings = settings
@@ -100,7 +102,8 @@ class Connection:
             limit = self._settings.max_messages_per_s
             message = f"more than {limit} messages a second (sockets.max_messages_per_s): taken more slowly"
             error = TooMany(message, code="too_many_messages")
-            self.send(encode({"type": "error", "error": error_object(error)}), slot="too_many_messages")
+            if self.speaks_json:
+                self.send(encode({"type": "error", "error": error_object(error)}), slot="too_many_messages")
         await asyncio.sleep(delay_s)
 
     # Out

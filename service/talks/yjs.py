@@ -35,6 +35,7 @@ class YjsTalk(Talk[Message | None]):
         self, request: web.Request, connection: Connection, room: DocumentRoom, text_name: str | None
     ) -> None:
         super().__init__(request, connection)
+        connection.speaks_json = False
         self._room = room
         self._text_name = text_name
         self._is_in = False

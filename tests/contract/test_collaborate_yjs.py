@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -191,6 +192,32 @@ async def test_what_cannot_be_taken_closes_its_socket_alone(party: Party, url: s
     await good.insert(0, "_")
     await ann.catch_up(3)
     assert ann.text == "_abcd"
+
+
+async def test_a_flood_is_slowed_without_a_word(tmp_path: Path) -> None:
+    """y-websocket fails on what is no binary frame; nothing is lost."""
+    flags = [
+        "--model",
+        "echo",
+        "--set",
+        "model_defaults.engine=echo",
+        "--set",
+        "sockets.max_messages_per_s=20",
+    ]
+    with ServiceProcess(tmp_path, *flags) as service:
+        async with Party() as party:
+            yjs, other = [await YjsClient.join(party, f"{service.url}/collaborate/d/yjs") for _ in range(2)]
+            for number in range(30):
+                await yjs.insert(number, "x")
+            await other.hear_until_text("x" * 30)
+            await yjs.ws.send_bytes(b"\x00\x00\x01\x00")
+            num_answers = yjs.num_answers
+            while yjs.num_answers == num_answers:
+                await yjs.hear()
+        counts = (await asyncio.to_thread(service.metrics))["sockets"]["/collaborate/{doc_id}/yjs"]
+        assert counts["num_throttled"] >= 1
+        await asyncio.to_thread(service.check_serves)
+        assert await asyncio.to_thread(service.stop) == 0
 
 
 async def test_it_needs_the_key(strict_service: ServiceProcess) -> None:

@@ -1,6 +1,7 @@
 """Runs the application: listen, say so, serve until a signal, drain, leave with 0."""
 
 import asyncio
+import gc
 import logging
 import resource
 import signal
@@ -21,6 +22,8 @@ from workers.messages import Limits
 log = logging.getLogger(__name__)
 
 BACKLOG = 4096
+# Objects, and collections of the younger generation, after which the garbage collector looks at each.
+GC_THRESHOLDS = (20_000, 20, 50)
 CALLERS_FAULTS = (HttpProcessingError, web.RequestPayloadError)
 # What handlers have to write out their last events once all streams have ended.
 SHUTDOWN_TIMEOUT_S = 5.0
@@ -30,6 +33,17 @@ def allow_many_sockets() -> None:
     """Raise the soft limit of open files to the hard one: a thousand streams are a thousand sockets."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def collect_rarely() -> None:
+    """Have the garbage collector pass over all modules, which stay for good, and come less often.
+
+    With a thousand websockets open a full collection stopped every stream for 90 to 190 ms, about once a
+    second, and found next to nothing: what the service makes for an event is freed by its last reference.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def is_ours(record: logging.LogRecord) -> bool:
@@ -53,6 +67,7 @@ async def serve(settings: Settings) -> None:
         keepalive_timeout=75,
     )
     await runner.setup()
+    collect_rarely()
     try:
         await web.SockSite(runner, listener, backlog=BACKLOG).start()
         url = url_of(listener)

@@ -73,7 +73,7 @@ async def test_it_goes_on_at_its_cursor_while_others_type(party: Party, url: str
     assert ann.text == ben.text == expected
 
 
-async def test_it_is_cancelled_once(party: Party, url: str) -> None:
+async def test_it_is_cancelled_once(service: ServiceProcess, party: Party, url: str) -> None:
     ann = await Writer.join(party, url)
     assists = []
     for _ in range(2):
@@ -91,7 +91,12 @@ async def test_it_is_cancelled_once(party: Party, url: str) -> None:
     await ann.change(Insert(0, "x"))
     await ann.hear_until("ack")
     assert (await Writer.join(party, url)).text == ann.text
-    assert len([told for told in ann.heard if told["type"] == "assist_done"]) == 2
+    await ann.send(type="assist", prompt=WORDS * 50, position=0, model="steady", max_tokens=10_000)
+    assist_id = (await ann.hear_until("assist_started"))["assist_id"]
+    answer = await asyncio.to_thread(service.http.delete, f"/streams/{assist_id}")
+    assert answer.json() == {"status": "cancelled"}
+    assert (await ann.hear_until("assist_done"))["finish_reason"] == "cancelled"
+    assert len([told for told in ann.heard if told["type"] == "assist_done"]) == 3
 
 
 async def test_it_ends_when_who_asked_leaves(service: ServiceProcess, party: Party, url: str) -> None:

@@ -172,3 +172,34 @@ async def test_what_is_no_text_stays_among_yjs_editors(client_folder: Path, part
         while await second.ask("others"):
             pass
     await second.close()
+
+
+async def test_it_reconnects_by_itself_to_a_service_that_starts_again(
+    client_folder: Path, tmp_path: Path
+) -> None:
+    flags = ["--model", "echo", "--set", "model_defaults.engine=echo", "--set", "store.kind=sqlite"]
+    flags += ["--set", f"store.path={tmp_path}/store.db"]
+    with ServiceProcess(tmp_path, *flags) as service:
+        url = f"{service.url}/collaborate/notes"
+        node = await NodeEditor.join(client_folder, url)
+        async with Party() as party:
+            ann = await Writer.join(party, url)
+            await ann.change(Insert(0, "one "))
+            await node.wait_for_text("one ")
+            await node.ask("insert", index=4, characters="two ")
+            await ann.hear_until("operation")
+        assert await asyncio.to_thread(service.stop) == 0
+    await node.ask("insert", index=8, characters="three")
+    port = url.split(":")[2].split("/")[0]
+    with ServiceProcess(tmp_path, *flags, "--port", port) as service:
+        await node.ask("sync")
+        async with Party() as party:
+            ann = await Writer.join(party, url)
+            async with asyncio.timeout(TIMEOUT_S):
+                while ann.text != "one two three":
+                    await ann.hear()
+            await ann.change(Delete(0, 4))
+            await node.wait_for_text("two three")
+        await node.close()
+        await asyncio.to_thread(service.check_serves)
+        assert await asyncio.to_thread(service.stop) == 0

@@ -19,6 +19,7 @@ from torch import nn
 
 from config.command_line import load
 from workers.engine import Engine
+from workers.llm.packing import products
 from workers.messages import ChatMessage, ChatPrompt, Sampling, TextDelta, TextWork
 from workers.process import keep_freed_memory
 from workers.registry import load_engine
@@ -41,13 +42,12 @@ def generate(engine: Engine, prompts: list[str], max_tokens: int) -> tuple[float
 
 
 def linears_of(model: nn.Module) -> list[Callable[[int], object]]:
-    """Each linear layer as a call with a number of rows, in the order of the model."""
-    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    return [_call(layer, layer.in_features, layer.weight.dtype) for layer in layers]
+    """Each product of a step as a call with a number of rows, in the order of the model."""
+    return [_call(product, product.in_features, product.weight.dtype) for product in products(model)]
 
 
-def _call(layer: nn.Module, num_inputs: int, dtype: torch.dtype) -> Callable[[int], object]:
-    return lambda num_rows: layer(torch.ones(1, num_rows, num_inputs, dtype=dtype))
+def _call(product: nn.Module, num_inputs: int, dtype: torch.dtype) -> Callable[[int], object]:
+    return lambda num_rows: product(torch.ones(1, num_rows, num_inputs, dtype=dtype))
 
 
 @torch.inference_mode()

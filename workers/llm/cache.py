@@ -24,25 +24,25 @@ class LayerCache:
 
     def __init__(self, shape: LayerShape, num_blocks: int, block_tokens: int, device: torch.device) -> None:
         size = (num_blocks, block_tokens, shape.num_kv_heads)
-        self._keys = torch.zeros(*size, shape.key_size, dtype=shape.dtype, device=device)
-        self._values = torch.zeros(*size, shape.value_size, dtype=shape.dtype, device=device)
+        self.keys = torch.zeros(*size, shape.key_size, dtype=shape.dtype, device=device)
+        self.values = torch.zeros(*size, shape.value_size, dtype=shape.dtype, device=device)
 
     @property
     def num_bytes(self) -> int:
-        return self._keys.nbytes + self._values.nbytes
+        return self.keys.nbytes + self.values.nbytes
 
     def write(self, slots: Tensor, keys: Tensor, values: Tensor) -> None:
         """Put `keys` and `values` `[T, H, D]` at `slots [T]`: `block_tokens` of a block before the next's."""
-        self._keys.flatten(0, 1).index_copy_(0, slots, keys)
-        self._values.flatten(0, 1).index_copy_(0, slots, values)
+        self.keys.flatten(0, 1).index_copy_(0, slots, keys)
+        self.values.flatten(0, 1).index_copy_(0, slots, values)
 
     def read(self, blocks: Tensor, num_tokens: int) -> tuple[Tensor, Tensor]:
         """The first `num_tokens` (N) tokens in `blocks [S, B]`: keys and values `[S, H, N, D]`."""
-        return _gather(self._keys, blocks, num_tokens), _gather(self._values, blocks, num_tokens)
+        return _gather(self.keys, blocks, num_tokens), _gather(self.values, blocks, num_tokens)
 
     def erase(self, blocks: list[int]) -> None:
-        self._keys[blocks] = 0
-        self._values[blocks] = 0
+        self.keys[blocks] = 0
+        self.values[blocks] = 0
 
 
 def _gather(pool: Tensor, blocks: Tensor, num_tokens: int) -> Tensor:

@@ -25,9 +25,10 @@ class Runner:
         self._modules = list(layers)
         self._shapes = list(layers.values())
         self._kernels = kernels
+        self._tables = StepTables()
         self._attentions: list[PagedAttention | KernelAttention] = []
         self._can_slice = "logits_to_keep" in inspect.signature(model.forward).parameters
-        self._device = model.device
+        self.device = model.device
 
     @property
     def token_bytes(self) -> int:
@@ -49,15 +50,17 @@ class Runner:
         self, shape: LayerShape, num_blocks: int, block_tokens: int
     ) -> PagedAttention | KernelAttention:
         if self._kernels is None:
-            return PagedAttention(LayerCache(shape, num_blocks, block_tokens, self._device))
-        return KernelAttention(self._kernels, shape, KernelCache(shape, num_blocks, block_tokens))
+            return PagedAttention(LayerCache(shape, num_blocks, block_tokens, self.device))
+        return KernelAttention(
+            self._kernels, shape, KernelCache(shape, num_blocks, block_tokens), self._tables
+        )
 
     def run(self, batch: Batch) -> Tensor:
         """Compute the batch; return the logits `[S', V]` of the places to sample."""
         self._lay_out(batch)
-        input_ids = torch.from_numpy(batch.input_ids).to(self._device)
-        positions = torch.from_numpy(batch.positions).to(self._device)
-        sampled = torch.from_numpy(batch.sampled).to(self._device)
+        input_ids = torch.from_numpy(batch.input_ids).to(self.device)
+        positions = torch.from_numpy(batch.positions).to(self.device)
+        sampled = torch.from_numpy(batch.sampled).to(self.device)
         arguments: dict[str, Any] = {"logits_to_keep": sampled} if self._can_slice else {}
         output = self._model(
             input_ids=input_ids.unsqueeze(0),
@@ -69,13 +72,12 @@ class Runner:
         return logits if self._can_slice else logits.index_select(0, sampled)
 
     def _lay_out(self, batch: Batch) -> None:
-        layout: Any
+        self._tables.lay_out(batch)
         if self._kernels is None:
-            layout = Layout(batch, self._shapes[0].dtype, self._device)
-        else:
-            layout = StepTables(batch)
-        for attention in self._attentions:
-            attention.layout = layout
+            layout = Layout(batch, self._shapes[0].dtype, self.device)
+            for attention in self._attentions:
+                assert isinstance(attention, PagedAttention)
+                attention.layout = layout
 
     def erase(self, blocks: list[int]) -> None:
         """Forget what is in these blocks: what is no number must not reach their next owner."""

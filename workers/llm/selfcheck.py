@@ -21,19 +21,26 @@ HALF_TOLERANCE = 0.25
 CHUNKS = (5, 2, 1)
 
 
-def check_chunks(model: PreTrainedModel, runner: Runner, block_tokens: int) -> None:
+def expected_logits(model: PreTrainedModel) -> Tensor:
+    """What the model as it was loaded says to the check's tokens, computed at once."""
+    return _at_once(model, _token_ids(model))
+
+
+def check_chunks(model: PreTrainedModel, runner: Runner, block_tokens: int, expected: Tensor) -> None:
     """Raises LoadError for a model that keeps more from token to token than keys and values.
 
     The cache must have room for 8 tokens in its first blocks.
     """
-    step = model.config.get_text_config().vocab_size // 10
-    token_ids = [step * place for place in range(1, sum(CHUNKS) + 1)]
-    expected = _at_once(model, token_ids)
-    found = _in_chunks(runner, token_ids, block_tokens)
+    found = _in_chunks(runner, _token_ids(model), block_tokens)
     error = (found - expected).norm() / (expected - expected.mean()).norm().clamp(min=1e-6)
     if not error < TOLERANCES.get(model.dtype, HALF_TOLERANCE):
         what = f"computed in chunks its logits are off by {float(error):.0%}"
         raise LoadError(f"{type(model).__name__} is not supported: {what}")
+
+
+def _token_ids(model: PreTrainedModel) -> list[int]:
+    step = model.config.get_text_config().vocab_size // 10
+    return [step * place for place in range(1, sum(CHUNKS) + 1)]
 
 
 def _at_once(model: PreTrainedModel, token_ids: list[int]) -> Tensor:

@@ -174,7 +174,8 @@ def test_a_paused_job_gives_its_memory_to_who_needs_it(llama: Path) -> None:
 
 
 def test_a_decode_takes_its_block_from_a_paused_job(llama: Path) -> None:
-    driver = Driver(llama, block_tokens=4, cache_bytes=blocks(Driver(llama), 48))
+    size = blocks(Driver(llama), 48)
+    driver = Driver(llama, block_tokens=4, cache_bytes=size, prefix_cache=False)
     paused = driver.add_tokens(PROMPT, RANDOM)
     for _ in range(5):
         driver.step()
@@ -293,8 +294,8 @@ def test_no_numbers_fail_one_job_only(llama: Path) -> None:
     assert 0 in blocks_of_one
     with torch.inference_mode():
         for attention in driver.engine._runner._attentions:
-            attention.cache._keys[blocks_of_one] = torch.nan
-            attention.cache._values[blocks_of_one] = torch.nan
+            attention.cache.keys[blocks_of_one] = torch.nan
+            attention.cache.values[blocks_of_one] = torch.nan
     driver.step()
     end = driver.transcripts[bad].end
     assert isinstance(end, Failed)

@@ -5,20 +5,27 @@ import ctypes
 import torch
 from torch import Tensor
 
-from workers.llm.batch import Batch
+from workers.llm.batch import Batch, Ints
 from workers.llm.cache import LayerShape
 from workers.llm.kernels.library import Kernels, LayerStruct, StepStruct
 from workers.llm.scores import Scores
 
 
 class StepTables:
-    """One step as the kernel sees it; keeps alive what the structure points to."""
+    """The step under way as all kernels see it; keeps alive what the structure points to."""
 
-    def __init__(self, batch: Batch) -> None:
-        self._arrays = (batch.starts, batch.ends, batch.offsets, batch.block_tables, batch.slots)
-        addresses = [array.ctypes.data for array in self._arrays]
-        self.struct = StepStruct(len(batch.starts), batch.block_tables.shape[1], *addresses)
+    def __init__(self) -> None:
+        self.struct = StepStruct()
         self.address = ctypes.addressof(self.struct)
+        self._arrays: tuple[Ints, ...] = ()
+
+    def lay_out(self, batch: Batch) -> None:
+        self._arrays = (batch.starts, batch.ends, batch.offsets, batch.block_tables, batch.slots)
+        struct = self.struct
+        struct.num_chunks, struct.table_width = batch.block_tables.shape
+        struct.starts, struct.ends, struct.offsets, struct.tables, struct.slots = (
+            array.ctypes.data for array in self._arrays
+        )
 
 
 class KernelCache:
@@ -42,9 +49,9 @@ class KernelCache:
 class KernelAttention:
     """One layer's attention, as `workers.llm.attention.PagedAttention` in all that it gives."""
 
-    def __init__(self, kernels: Kernels, shape: LayerShape, cache: KernelCache) -> None:
+    def __init__(self, kernels: Kernels, shape: LayerShape, cache: KernelCache, tables: StepTables) -> None:
         self.cache = cache
-        self.layout: StepTables | None = None
+        self.tables = tables
         self._attend = kernels.attend
         self._value_size = shape.value_size
         self.struct = LayerStruct(
@@ -76,20 +83,15 @@ class KernelAttention:
             self.set_scores(scores, window)
             self._seen = seen
         output = query.new_empty(1, query.shape[2], query.shape[1], self._value_size)
-        self.call(query.data_ptr(), key.data_ptr(), value.data_ptr(), output.data_ptr())
+        pointers = (tensor.data_ptr() for tensor in (query, key, value))
+        if self._attend(self._address, self.tables.address, *pointers, None, None, output.data_ptr()):
+            raise MemoryError("scores")
         return output
 
     def _readable(self, tensor: Tensor) -> Tensor:
         """In the cache's dtype, the channels of a head side by side."""
         tensor = tensor.to(self.cache.keys.dtype)
         return tensor if tensor.stride(3) == 1 else tensor.contiguous()
-
-    def call(
-        self, query: int, key: int, value: int, output: int, cos: int | None = None, sin: int | None = None
-    ) -> None:
-        assert self.layout is not None
-        if self._attend(self._address, self.layout.address, query, key, value, cos, sin, output):
-            raise MemoryError("attention scores")
 
     def _settle(self, query: Tensor, key: Tensor, value: Tensor) -> None:
         self.struct.num_heads = query.shape[1]

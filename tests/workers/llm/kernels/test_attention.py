@@ -62,20 +62,21 @@ def attend(
     torch.manual_seed(3)
     layer = LayerShape(shape.num_kv_heads, shape.key_size, shape.value_size, dtype)
     by_torch = PagedAttention(LayerCache(layer, 512, batch.block_tokens, CPU))
-    by_torch.cache._keys.normal_(), by_torch.cache._values.normal_()
+    by_torch.cache.keys.normal_(), by_torch.cache.values.normal_()
     kernels = kernels_for(dtype)
     assert kernels
-    by_kernel = KernelAttention(kernels, layer, KernelCache(layer, 512, batch.block_tokens))
-    by_kernel.cache.keys.copy_(by_torch.cache._keys.permute(0, 2, 3, 1))
-    by_kernel.cache.values.copy_(by_torch.cache._values.permute(0, 2, 1, 3))
-    by_torch.layout, by_kernel.layout = Layout(batch, dtype, CPU), StepTables(batch)
+    by_kernel = KernelAttention(kernels, layer, KernelCache(layer, 512, batch.block_tokens), StepTables())
+    by_kernel.cache.keys.copy_(by_torch.cache.keys.permute(0, 2, 3, 1))
+    by_kernel.cache.values.copy_(by_torch.cache.values.permute(0, 2, 1, 3))
+    by_torch.layout = Layout(batch, dtype, CPU)
+    by_kernel.tables.lay_out(batch)
     num_tokens = len(batch.positions)
     query = heads(num_tokens, shape.num_heads, shape.key_size, dtype)
     key = heads(num_tokens, shape.num_kv_heads, shape.key_size, dtype)
     value = heads(num_tokens, shape.num_kv_heads, shape.value_size, dtype)
     outputs = [attention.attend(query, key, value, scores, window) for attention in (by_torch, by_kernel)]
-    assert torch.equal(by_kernel.cache.keys, by_torch.cache._keys.permute(0, 2, 3, 1))
-    assert torch.equal(by_kernel.cache.values, by_torch.cache._values.permute(0, 2, 1, 3))
+    assert torch.equal(by_kernel.cache.keys, by_torch.cache.keys.permute(0, 2, 3, 1))
+    assert torch.equal(by_kernel.cache.values, by_torch.cache.values.permute(0, 2, 1, 3))
     return outputs
 
 
@@ -127,14 +128,14 @@ def attend_in_chunks(
 ) -> Tensor:
     layer, kernels = LayerShape(4, 64, 64, dtype), kernels_for(dtype)
     assert kernels
-    attention = KernelAttention(kernels, layer, KernelCache(layer, 64, 16))
+    attention = KernelAttention(kernels, layer, KernelCache(layer, 64, 16), StepTables())
     outputs = []
     for start, end in pairwise(cuts):
         ids = list(range(100))
         own = SimpleNamespace(num_cached_tokens=start, token_ids=ids, block_table=list(range(7)))
         other = SimpleNamespace(num_cached_tokens=end, token_ids=ids, block_table=list(range(20, 40)))
         chunks: list[Any] = [Chunk(own, end - start), Chunk(other, 1 + start % 3)]
-        attention.layout = StepTables(batch := Batch(chunks, 16))
+        attention.tables.lay_out(batch := Batch(chunks, 16))
         parts = [
             [t[:, :, start:end], torch.randn(1, t.shape[1], 1 + start % 3, 64).to(dtype)] for t in tensors
         ]

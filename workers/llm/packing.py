@@ -1,0 +1,150 @@
+"""Linear layers on a CPU: weights laid out once for oneDNN, one product for layers that share an input."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from transformers.pytorch_utils import Conv1D
+
+DTYPES = (torch.float32, torch.bfloat16)
+# Share of the product's size: other arithmetic, not another product.
+TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 0.03}
+
+
+class Product(nn.Module):
+    """`x @ weight.T + bias` for `x [..., T, in]`, contiguous; the weight is kept in oneDNN's own layout.
+
+    A row's bits do not depend on how many rows there are: oneDNN has another order of summing for a
+    single row where `in` is long, so such a product is given that row twice.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self.out_features, self.in_features = weight.shape
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
+        self.bias = None if bias is None else bias.detach()
+        self._op = torch.ops.mkldnn._linear_pointwise.default
+        self._is_single_apart = not self._is_single_alike()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-2] < 2 and (self._is_single_apart or not x.shape[-2]):
+            return self._few(x)
+        output: Tensor = self._op(x, self.weight, self.bias, "none", [], "")
+        return output
+
+    def _few(self, x: Tensor) -> Tensor:
+        if not x.shape[-2]:
+            return x.new_empty(*x.shape[:-1], self.out_features)
+        twice = x.expand(*x.shape[:-2], 2, x.shape[-1]).contiguous()
+        output: Tensor = self._op(twice, self.weight, self.bias, "none", [], "")
+        return output[..., :1, :]
+
+    def _is_single_alike(self) -> bool:
+        rows = torch.linspace(-1, 1, 2 * self.in_features).sin().view(2, -1).to(self.weight.dtype)
+        both = self._op(rows, self.weight, None, "none", [], "")
+        return torch.equal(self._op(rows[:1], self.weight, None, "none", [], ""), both[:1])
+
+
+class Family:
+    """Layers that are called one after another with the same tensor, computed by the first of them."""
+
+    def __init__(self, product: Product, sizes: list[int]) -> None:
+        self.product = product
+        self.sizes = sizes
+        self._input: Tensor | None = None
+        self._outputs: tuple[Tensor, ...] = ()
+
+    def output(self, place: int, x: Tensor) -> Tensor:
+        if not place or x is not self._input:
+            self._outputs, self._input = self.product(x).split(self.sizes, -1), x
+        output = self._outputs[place]
+        if place == len(self.sizes) - 1:
+            self._outputs, self._input = (), None
+        return output
+
+
+class Sibling(nn.Module):
+    """One of a family, in the place of its linear layer; its output is a slice of the family's."""
+
+    def __init__(self, family: Family, place: int) -> None:
+        super().__init__()
+        self.family = family
+        self.place = place
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.family.output(self.place, x)
+
+
+def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether oneDNN multiplies in this dtype here, and as torch does."""
+    if device.type != "cpu" or dtype not in DTYPES or not torch._C._has_mkldnn:
+        return False
+    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    weight, x = torch.randn(48, 64).to(dtype), torch.randn(3, 64).to(dtype)
+    expected = linear(x, weight)
+    error = (Product(weight, None)(x) - expected).norm() / expected.norm()
+    return bool(error < TOLERANCES[dtype])
+
+
+def pack(model: nn.Module, shared: list[list[nn.Module]]) -> None:
+    """Put a `Product` in the place of each linear layer, one for all of a family in `shared`.
+
+    What was there is freed, but for a weight that another module uses too (tied embeddings).
+    """
+    places = {child: (parent, name) for parent, name, child in _linears(model)}
+    for layers in shared:
+        _put_family(layers, [places.pop(layer) for layer in layers])
+    while places:
+        layer, (parent, name) = places.popitem()
+        setattr(parent, name, Product(*_weight_and_bias(layer)))
+
+
+def _put_family(layers: list[nn.Module], places: list[tuple[nn.Module, str]]) -> None:
+    parts = [_weight_and_bias(layer) for layer in layers]
+    sizes = [len(weight) for weight, _ in parts]
+    bias = None
+    if any(part is not None for _, part in parts):
+        bias = torch.cat([w.new_zeros(len(w)) if b is None else b for w, b in parts])
+    family = Family(Product(torch.cat([weight for weight, _ in parts]), bias), sizes)
+    for place, (parent, name) in enumerate(places):
+        setattr(parent, name, Sibling(family, place))
+
+
+def is_linear(module: nn.Module) -> bool:
+    return type(module) in (nn.Linear, Conv1D) and module.weight.dtype in DTYPES
+
+
+def _linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if is_linear(child):
+                yield parent, name, child
+
+
+def _weight_and_bias(layer: Any) -> tuple[Tensor, Tensor | None]:
+    return (layer.weight.t() if isinstance(layer, Conv1D) else layer.weight), layer.bias
+
+
+def find_families(
+    parents: dict[nn.Module, nn.Module], inputs: dict[nn.Module, Tensor]
+) -> list[list[nn.Module]]:
+    """Linear layers of one parent that were given the very same tensor, in the order of their calls."""
+    found: dict[tuple[int, int], list[nn.Module]] = defaultdict(list)
+    for layer, x in inputs.items():
+        found[id(parents[layer]), id(x)].append(layer)
+    return [layers for layers in found.values() if len(layers) > 1]
+
+
+def products(model: nn.Module) -> list[nn.Module]:
+    """Every product of a step, those of a family once."""
+    found: dict[nn.Module, None] = {}
+    for module in model.modules():
+        if isinstance(module, Sibling):
+            found[module.family.product] = None
+        elif isinstance(module, Product) or is_linear(module):
+            found[module] = None
+    return list(found)

@@ -1,0 +1,79 @@
+"""From a loaded model to one with a cache, checked, and as quick as this machine has means for."""
+
+import logging
+
+import torch
+
+from config.settings import ModelSettings
+from workers.errors import LoadError
+from workers.llm import memory
+from workers.llm.cache import LayerShape
+from workers.llm.kernels.build import BuildError
+from workers.llm.kernels.library import Kernels, kernels_for
+from workers.llm.load import LoadedModel
+from workers.llm.probe import find_layers
+from workers.llm.runner import Runner
+from workers.llm.selfcheck import CHUNKS, check_chunks, expected_logits
+from workers.llm.swap import optimise
+from workers.llm.trial import make_batch
+
+log = logging.getLogger(__name__)
+
+
+def prepare(name: str, loaded: LoadedModel, settings: ModelSettings) -> tuple[Runner, int] | None:
+    """The runner and how many blocks its cache has; None where it works without our kernels at best.
+
+    Raises LoadError.
+    """
+    layers = find_layers(loaded.model)
+    kernels = _kernels(name, settings, list(layers.values()), loaded.model.device)
+    runner = Runner(loaded.model, layers, kernels)
+    num_blocks = _num_blocks(loaded, settings, runner.token_bytes)
+    runner.make_cache(num_blocks, settings.block_tokens)
+    log.info("cache made", extra={"model": name, "blocks": num_blocks, "bytes": runner.cache_bytes})
+    try:
+        _settle(loaded, runner, kernels, num_blocks * settings.block_tokens, settings.block_tokens)
+    except Exception as error:
+        if kernels is None:
+            raise
+        log.warning("not with kernels", extra={"model": name, "error": " ".join(str(error).split())})
+        return None
+    return runner, num_blocks
+
+
+def _settle(
+    loaded: LoadedModel, runner: Runner, kernels: Kernels | None, num_tokens: int, block_tokens: int
+) -> None:
+    expected = expected_logits(loaded.model)
+    if kernels is not None:
+        longest = min(loaded.max_model_len or num_tokens, num_tokens)
+        optimise(loaded.model, runner, kernels, make_batch(loaded.vocab_size, longest, block_tokens))
+    if num_tokens >= sum(CHUNKS):
+        check_chunks(loaded.model, runner, block_tokens, expected)
+
+
+def _kernels(
+    name: str, settings: ModelSettings, shapes: list[LayerShape], device: torch.device
+) -> Kernels | None:
+    """Our own, where they know all that the model asks for, and there is a compiler."""
+    dtypes = {shape.dtype for shape in shapes}
+    if settings.kernels == "off" or device.type != "cpu" or len(dtypes) != 1:
+        return None
+    try:
+        return kernels_for(dtypes.pop())
+    except BuildError as error:
+        log.warning("no kernels: torch's own operators do it", extra={"model": name, "error": str(error)})
+        return None
+
+
+def _num_blocks(loaded: LoadedModel, settings: ModelSettings, token_bytes: int) -> int:
+    block_bytes = token_bytes * settings.block_tokens
+    num_bytes = settings.cache_bytes or memory.cache_bytes(loaded.model.device)
+    num_blocks = num_bytes // block_bytes
+    if not num_blocks:
+        raise LoadError(f'cache_bytes {num_bytes} < {block_bytes} (one block of model "{settings.path}")')
+    if loaded.max_model_len:
+        # More than all sequences at full length can never be used.
+        num_longest = -(-loaded.max_model_len // settings.block_tokens)
+        num_blocks = min(num_blocks, settings.max_num_seqs * num_longest)
+    return num_blocks

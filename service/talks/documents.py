@@ -106,9 +106,9 @@ class WriterTalk(Talk[WriterMessage]):
             del self._assistants[assistant.author]
 
     def _tell_state(self, operation_id: str | None = None) -> None:
-        room, document = self._room, self._room.document
-        cursors = dict(document.cursors)
-        state = DocumentState(room.doc_id, document.content, document.version, self.connection.id, cursors)
+        own, document = self.connection.id, self._room.document
+        cursors = {author: position for author, position in document.cursors.items() if author != own}
+        state = DocumentState(self._room.doc_id, document.content, document.version, own, cursors)
         state.operation_id = operation_id
         self._send(state)
 

@@ -48,6 +48,9 @@ class Party:
 class Writer:
     """Keeps what it hears in `heard`; what concerns the text goes to its `editor` at once."""
 
+    state: dict[str, Any]
+    editor: Editor
+
     def __init__(self, ws: ClientWebSocketResponse) -> None:
         self.ws = ws
         self.heard: list[dict[str, Any]] = []
@@ -59,9 +62,6 @@ class Writer:
         assert writer.state["type"] == "document_state"
         writer.editor = Editor(writer.state["content"], writer.state["version"])
         return writer
-
-    state: dict[str, Any]
-    editor: Editor
 
     @property
     def id(self) -> str:

@@ -179,8 +179,10 @@ async def test_who_is_too_far_behind_gets_a_fresh_state(party: Party, url: str) 
     assert (state["content"], state["version"]) == ("x" * 1_001, 1_001)
     await ann.send(type="operation", operation={"type": "insert", "position": 0, "text": "y"}, version=1)
     assert (await receive(ann.ws))["version"] == 1_002
+    await ann.send(type="cursor_position", position=5)
     await ann.send(type="cursor_position", position=0, version=0)
-    assert (await receive(ann.ws))["type"] == "document_state"
+    state = await receive(ann.ws)
+    assert (state["type"], state["cursors"]) == ("document_state", {})
 
 
 @pytest.mark.parametrize("doc_id", ["%00", "%0A", "%20", "x" * 129])

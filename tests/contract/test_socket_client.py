@@ -60,6 +60,22 @@ async def test_chat(service: ServiceProcess) -> None:
         assert (text_of(told), told[-1]["finish_reason"]) == ("one two", "length")
 
 
+async def test_compressed_where_both_sides_want_it(choosy_service: ServiceProcess) -> None:
+    url = f"{choosy_service.url}/ws/me"
+    async with (
+        aiohttp.ClientSession(headers=bearer(ALICE)) as session,
+        session.ws_connect(url, compress=15) as ws,
+    ):
+        assert ws.compress
+        for number in range(3):
+            text = f"{number} " * 200
+            told = await answer(ws, message=text)
+            assert (text_of(told), told[-1]["type"]) == (text, "done")
+        await ws.send_json(CHAT | {"message": "x" * 1_500})
+        await ws.ping()
+        assert text_of(await receive_until(ws, *ENDINGS)) == "x" * 1_500
+
+
 async def test_cancel_in_the_middle(service: ServiceProcess) -> None:
     async with connected(service) as ws:
         for _ in range(2):

@@ -6,10 +6,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import ClientWebSocketResponse, WSServerHandshakeError
+from aiohttp import ClientWebSocketResponse
 
 from tests import sse
 from tests.contract.conftest import ALICE, BOB
+from tests.contract.test_sockets import refusal
 from tests.service_process import ServiceProcess, bearer
 from tests.websocket import bare, closed_with, error_of, receive, receive_until
 
@@ -225,10 +226,9 @@ async def test_ids_belong_to_keys(strict_service: ServiceProcess) -> None:
 
 async def test_refused_where_the_setting_says_so(choosy_service: ServiceProcess) -> None:
     async with connected(choosy_service, key=ALICE) as older:
-        with pytest.raises(WSServerHandshakeError) as caught:
-            async with connected(choosy_service, key=ALICE):
-                pass
-        assert caught.value.status == 409
+        async with aiohttp.ClientSession() as session:
+            status, error = await refusal(session, f"{choosy_service.url}/ws/me", **bearer(ALICE))
+        assert (status, error["code"], error["param"]) == (409, "client_connected", "client_id")
         async with connected(choosy_service, key=BOB) as bob:
             assert (await answer(bob))[-1]["type"] == "done"
         assert (await answer(older))[-1]["type"] == "done"

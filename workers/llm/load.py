@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -15,6 +16,7 @@ from config.settings import ModelSettings
 from workers.embedded import LANGUAGE
 from workers.errors import LoadError
 from workers.hub import (
+    EMBEDDED,
     device_of,
     dtype_of,
     load_tokenizer,
@@ -51,7 +53,7 @@ def load(settings: ModelSettings) -> LoadedModel:
     source, device = source_of(settings.path, LANGUAGE), device_of(settings.device)
     config = _config(source, settings)
     tokenizer = load_tokenizer(settings.path, source, options_of(settings))
-    options = options_of(settings) | {"config": config, "dtype": dtype_of(settings.dtype, device)}
+    options = options_of(settings) | {"config": config, "dtype": _dtype(settings, config, device)}
     model = load_weights(settings.path, AutoModelForCausalLM, source, options, device)
     return LoadedModel(model, tokenizer, _max_model_len(config, settings), _eos_ids(model, tokenizer))
 
@@ -69,6 +71,24 @@ def _config(source: str, settings: ModelSettings) -> PreTrainedConfig:
 
 def _brings_code(config: PreTrainedConfig, settings: ModelSettings) -> bool:
     return settings.trust_remote_code and "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+
+
+def _dtype(settings: ModelSettings, config: PreTrainedConfig, device: torch.device) -> torch.dtype:
+    """`auto` on a CPU is bfloat16 for a model that was saved so, where the processor multiplies in it.
+
+    Elsewhere it would cost time, and other weights would lose precision. The embedded model says the same on
+    every machine.
+    """
+    is_free = settings.dtype == "auto" and device.type == "cpu" and settings.path != EMBEDDED
+    saved = config.get_text_config().dtype or config.dtype
+    if is_free and saved == torch.bfloat16 and _multiplies_bfloat16():
+        return torch.bfloat16
+    return dtype_of(settings.dtype, device)
+
+
+def _multiplies_bfloat16() -> bool:
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16"))
 
 
 def _max_model_len(config: PreTrainedConfig, settings: ModelSettings) -> int:

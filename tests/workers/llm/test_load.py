@@ -8,6 +8,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 from transformers import (
+    AutoModelForCausalLM,
     BertConfig,
     BertModel,
     Llama4ForCausalLM,
@@ -136,6 +137,25 @@ def test_devices(llama: Path) -> None:
 def test_half_precision(llama: Path, dtype: str) -> None:
     engine = LlmEngine("test", make_settings(llama, dtype=dtype, device="cpu"))
     assert f"{dtype} on cpu" in engine.limits.description
+
+
+@pytest.mark.parametrize(
+    ("saved", "able", "expected"),
+    [("bfloat16", True, "bfloat16"), ("bfloat16", False, "float32"), ("float32", True, "float32")],
+)
+def test_the_dtype_on_a_cpu(
+    saved: str, able: bool, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.llm.load._multiplies_bfloat16", lambda: able)
+    folder = make_model(tmp_path, "llama")
+    AutoModelForCausalLM.from_pretrained(folder, dtype=saved).save_pretrained(folder)
+    engine = LlmEngine("test", make_settings(folder, device="cpu"))
+    assert f"{expected} on cpu" in engine.limits.description
+
+
+def test_the_embedded_model_is_float32_on_every_cpu() -> None:
+    engine = LlmEngine("test", make_settings("embedded", device="cpu"))
+    assert "float32 on cpu" in engine.limits.description
 
 
 def test_cache_is_sized_from_free_memory(llama: Path) -> None:

@@ -4,6 +4,9 @@ from service.documents.edits import Edit
 from service.documents.operations import Operation, read, write
 from service.documents.transform import compose, invert, transform
 
+# What comes from others is transformed against each of them.
+MAX_UNDOS = 10
+
 
 class Editor:
     """A copy of a document with changes that the server does not know yet.
@@ -28,6 +31,7 @@ class Editor:
         """The person at this copy did this."""
         edit = read(operation, len(self.text))
         self._undos.append(invert(edit, self.text))
+        del self._undos[:-MAX_UNDOS]
         self._do(edit)
 
     def undo(self) -> None:

@@ -82,6 +82,10 @@ def worker_gauges(supervisor: Supervisor) -> Iterator[Metric]:
         for worker in workers:
             family.add_metric([worker["model"], str(worker["index"])], value_of(worker))
         yield family
+    shared = {(w["model"], str(w["index"])): w["stats"]["num_shared_tokens"] for w in workers}
+    yield labelled_counter(
+        "sluice_shared_prompt_tokens", "Tokens of prompts that were found in the cache.", labels, shared
+    )
     restarts = {(w["model"], str(w["index"])): w["restarts"] for w in workers}
     yield labelled_counter("sluice_worker_restarts", "Times a worker was replaced.", labels, restarts)
 

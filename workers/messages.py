@@ -16,11 +16,12 @@ class Message(Struct, frozen=True, gc=False, array_like=True, tag=True):
 
 
 class Usage(Message, frozen=True, gc=False):
-    """What a job has used and made so far."""
+    """What a job has used and made so far; `cached_tokens` of its prompts' had been computed for others."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     num_items: int = 0
+    cached_tokens: int = 0
 
 
 # What a job asks for: a user's validated wishes, ready for the engine.
@@ -517,7 +518,9 @@ class Ready(Message, frozen=True, gc=False):
 
 
 class Stats(Message, frozen=True, gc=False):
-    """An engine's gauges; `cache_usage` is the used share, 0 to 1."""
+    """An engine's gauges; `cache_usage` is the used share, 0 to 1. Prompts had `num_shared_tokens` computed
+    before, for others.
+    """
 
     num_running: int = 0
     num_waiting: int = 0
@@ -525,6 +528,7 @@ class Stats(Message, frozen=True, gc=False):
     num_steps: int = 0
     num_preemptions: int = 0
     cache_usage: float = 0.0
+    num_shared_tokens: int = 0
 
 
 class Heartbeat(Message, frozen=True, gc=False):

@@ -54,6 +54,10 @@ class BlockAllocator:
             blocks.append(block)
         return blocks
 
+    def first_missing(self, digests: Sequence[bytes]) -> bytes | None:
+        """The first of these that no block holds."""
+        return next((digest for digest in digests if digest not in self._found), None)
+
     def keep(self, block: int, digest: bytes) -> None:
         """The block is full and will not change: from now on it is found. A second of the same is not."""
         if digest not in self._found and block not in self._digests:

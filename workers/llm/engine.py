@@ -1,6 +1,7 @@
 """The language engine's station on the journey: jobs in, one step of all sequences, events out."""
 
 import logging
+import time
 
 import torch
 
@@ -75,8 +76,12 @@ class LlmEngine(Engine[TextWork]):
         self._end_complete()
         chunks = self._scheduler.schedule()
         if chunks:
+            began = time.monotonic()
             self._start(chunks)
             self._advance(Batch(chunks, self._block_tokens))
+            sizes = [chunk.num_tokens for chunk in chunks]
+            num_decodes = sizes.count(1)
+            self._scheduler.pace.note(num_decodes, sum(sizes) - num_decodes, time.monotonic() - began)
         return self._outbox.take()
 
     def job_ids(self) -> list[JobId]:
@@ -92,6 +97,7 @@ class LlmEngine(Engine[TextWork]):
             self._num_steps,
             queues.num_preemptions,
             self._allocator.usage,
+            queues.num_shared_tokens,
         )
 
     def _set_paused(self, job_id: JobId, is_paused: bool) -> None:
@@ -112,8 +118,7 @@ class LlmEngine(Engine[TextWork]):
     def _advance(self, batch: Batch) -> None:
         """One forward; then each sequence whose last token was computed gets its next."""
         logits = self._runner.run(batch)
-        for chunk in batch.chunks:
-            chunk.sequence.num_cached_tokens += chunk.num_tokens
+        self._scheduler.note_computed(batch.chunks)
         if not batch.sampled_sequences:
             return
         sequences = batch.sampled_sequences
@@ -179,7 +184,7 @@ class LlmEngine(Engine[TextWork]):
         message = "the model gave logits that are no numbers"
         log.error("job failed", extra={"job": job.job_id, "model": self._name, "error": message})
         for sequence in job.sequences.values():
-            self._runner.erase(sequence.block_table)
+            self._runner.erase(self._scheduler.spoil(sequence))
             self._scheduler.remove(sequence)
         self._outbox.fail(job, message)
         del self._jobs[job.job_id]

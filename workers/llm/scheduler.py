@@ -3,7 +3,8 @@
 from bisect import insort
 from typing import NamedTuple
 
-from workers.llm.blocks import BlockAllocator
+from workers.llm.blocks import BlockAllocator, extend_digests
+from workers.llm.pace import MAX_SHORT_TOKENS, Pace
 from workers.llm.sequence import Sequence
 from workers.llm.shares import Shares
 
@@ -16,9 +17,23 @@ class Chunk(NamedTuple):
 
 
 class Bounds(NamedTuple):
+    """`max_slowdown`: how many times longer a long prompt may make a step for the others; 0 for no limit."""
+
     max_num_seqs: int
     max_batched_tokens: int
     block_tokens: int
+    max_slowdown: float = 0.0
+    has_prefix_cache: bool = True
+
+
+class Budget(NamedTuple):
+    """What a step has room for: tokens in all, and of long prompts."""
+
+    num_tokens: int
+    num_long_tokens: int
+
+    def less(self, num_tokens: int, *, is_long: bool) -> "Budget":
+        return Budget(self.num_tokens - num_tokens, self.num_long_tokens - (num_tokens if is_long else 0))
 
 
 def _rank(sequence: Sequence) -> tuple[int, int]:
@@ -32,9 +47,11 @@ class Scheduler:
     A step takes every running decode first, so that a long prompt never stalls the others' tokens, and
     gives what is left of the token budget to prefills. Who waits is admitted in the order of rank, but
     the owner that was served least comes first, whatever the others' priorities: nobody can be starved.
-    A sequence gets the blocks of all its tokens when it is admitted, so that only decodes ever grow.
-    When no block is free, the last in rank is preempted: its blocks are freed, and its tokens are
-    computed again later. Paused and waiting sequences keep their blocks until somebody needs them.
+    A sequence gets the blocks of all its tokens when it is admitted, so that only decodes ever grow. The
+    full blocks that its text begins with are shared with whoever has computed them; while another is
+    just computing them it waits. When no block is free, the last in rank is preempted: its blocks are
+    freed, and its tokens are computed again later. Paused and waiting sequences keep their blocks until
+    somebody needs them.
     """
 
     def __init__(self, allocator: BlockAllocator, bounds: Bounds) -> None:
@@ -43,10 +60,15 @@ class Scheduler:
         self._max_batched_tokens = bounds.max_batched_tokens
         # Every running decode takes part in every step.
         self._max_num_seqs = min(bounds.max_num_seqs, bounds.max_batched_tokens)
+        self._has_prefix_cache = bounds.has_prefix_cache
+        self.pace = Pace(bounds.max_batched_tokens, bounds.max_slowdown)
+        # Of the blocks that prompts in this step are on the way to.
+        self._coming: set[bytes] = set()
         self.running: list[Sequence] = []
         self.waiting: list[Sequence] = []
         self.paused: list[Sequence] = []
         self.num_preemptions = 0
+        self.num_shared_tokens = 0
         self._num_added = 0
         self._shares = Shares()
 
@@ -54,6 +76,7 @@ class Scheduler:
         self._num_added += 1
         sequence.age = self._num_added
         self._shares.enter(sequence.job.owner)
+        self._extend_digests(sequence)
         insort(self.paused if sequence.job.is_paused else self.waiting, sequence, key=_rank)
 
     def remove(self, sequence: Sequence) -> None:
@@ -72,38 +95,89 @@ class Scheduler:
     def schedule(self) -> list[Chunk]:
         """The next step's chunks; empty only when nothing waits and nothing runs."""
         chunks = self._decodes()
-        budget = self._max_batched_tokens - len(chunks)
-        for sequence in self.running:
-            if budget and sequence.num_pending_tokens > 1:
-                budget -= self._take(sequence, budget, chunks)
-        while budget and (admitted := self._admit()):
-            budget -= self._take(admitted, budget, chunks)
+        budget = Budget(self._max_batched_tokens - len(chunks), self.pace.max_long_tokens(len(chunks)))
+        prefills = [sequence for sequence in self.running if sequence.num_pending_tokens > 1]
+        self._coming = {digest for sequence in prefills for digest in self._missing(sequence)}
+        for sequence in prefills:
+            budget = self._take(sequence, budget, chunks)
+        while budget.num_tokens and (admitted := self._admit()):
+            budget = self._take(admitted, budget, chunks)
         for chunk in chunks:
             self._shares.charge(*chunk)
         return chunks
+
+    def note_computed(self, chunks: list[Chunk]) -> None:
+        """The step is done. Blocks that it filled can be shared from now on."""
+        for sequence, num_tokens in chunks:
+            num_full = sequence.num_cached_tokens // self._block_tokens
+            sequence.num_cached_tokens += num_tokens
+            if self._has_prefix_cache and sequence.num_cached_tokens // self._block_tokens > num_full:
+                self._extend_digests(sequence)
+                for place in range(num_full, sequence.num_cached_tokens // self._block_tokens):
+                    self._allocator.keep(sequence.block_table[place], sequence.digests[place])
+
+    def spoil(self, sequence: Sequence) -> list[int]:
+        """What the sequence's blocks hold is no good: those that it alone has, for the caller to erase."""
+        return self._allocator.forget(sequence.block_table)
 
     def _decodes(self) -> list[Chunk]:
         """In order of rank: who needs a block takes it from the last, which is not yet in the step."""
         decodes = [sequence for sequence in self.running if sequence.num_pending_tokens == 1]
         return [Chunk(sequence, 1) for sequence in decodes if self._grow(sequence)]
 
-    def _take(self, sequence: Sequence, budget: int, chunks: list[Chunk]) -> int:
-        num_tokens = min(sequence.num_pending_tokens, budget)
-        chunks.append(Chunk(sequence, num_tokens))
-        return num_tokens
+    def _take(self, sequence: Sequence, budget: Budget, chunks: list[Chunk]) -> Budget:
+        """Put as much of the sequence into the step as the budget has room for; return what is left of it."""
+        num_tokens = min(sequence.num_pending_tokens, budget.num_tokens)
+        if is_long := sequence.num_pending_tokens > MAX_SHORT_TOKENS:
+            num_tokens = min(num_tokens, budget.num_long_tokens)
+        if num_tokens:
+            chunks.append(Chunk(sequence, num_tokens))
+        return budget.less(num_tokens, is_long=is_long)
 
     def _admit(self) -> Sequence | None:
         """Move the next waiting sequence to the running ones, if there is a place and memory for it."""
-        if not self.waiting or len(self.running) >= self._max_num_seqs:
+        if len(self.running) >= self._max_num_seqs:
             return None
-        sequence = self._shares.first(self.waiting)
+        waiting = [sequence for sequence in self.waiting if not self._has_twin(sequence)]
+        if not waiting:
+            return None
+        sequence = self._shares.first(waiting)
+        self._share(sequence)
         num_missing = self._num_missing(sequence)
         # A block for each running sequence stays free: else the newcomer is preempted by the next step.
         if num_missing and not self._reclaim(sequence, num_missing + len(self.running)):
             return None
         sequence.block_table += self._allocator.allocate(num_missing)
         self._move(sequence, self.running)
+        self._coming.update(self._missing(sequence))
         return sequence
+
+    def _share(self, sequence: Sequence) -> None:
+        """Begin after what somebody has computed. The last token never is: what follows it is asked."""
+        if sequence.block_table or not self._has_prefix_cache:
+            return
+        num_full = (len(sequence.token_ids) - 1) // self._block_tokens
+        sequence.block_table = self._allocator.share(sequence.digests[:num_full])
+        sequence.num_cached_tokens = len(sequence.block_table) * self._block_tokens
+        if not sequence.num_charged_tokens:
+            sequence.job.cached_tokens += sequence.num_cached_tokens
+            self.num_shared_tokens += sequence.num_cached_tokens
+
+    def _has_twin(self, sequence: Sequence) -> bool:
+        """Whether another is just computing the next block that this one would have to."""
+        if not self._coming or sequence.block_table:
+            return False
+        num_full = (len(sequence.token_ids) - 1) // self._block_tokens
+        missing = self._allocator.first_missing(sequence.digests[:num_full])
+        return missing in self._coming
+
+    def _missing(self, sequence: Sequence) -> list[bytes]:
+        """The digests of its blocks that are still to be computed."""
+        return sequence.digests[sequence.num_cached_tokens // self._block_tokens :]
+
+    def _extend_digests(self, sequence: Sequence) -> None:
+        if self._has_prefix_cache:
+            extend_digests(sequence.digests, sequence.token_ids, self._block_tokens)
 
     def _num_missing(self, sequence: Sequence) -> int:
         num_needed = -(-len(sequence.token_ids) // self._block_tokens)
@@ -115,14 +189,16 @@ class Scheduler:
         num_idle = sum(len(holder.block_table) for holder in holders)
         if self._allocator.num_free + num_idle < num_blocks:
             return False
-        while self._allocator.num_free < num_blocks:
+        while self._allocator.num_free < num_blocks and holders:
             self._preempt(holders.pop())
-        return True
+        # Blocks that several hold are free only when all of them have gone.
+        return self._allocator.num_free >= num_blocks
 
     def _grow(self, sequence: Sequence) -> bool:
         """Give a decode its next block where it needs one; False if it was or had to be preempted."""
         if sequence.block_table and self._num_missing(sequence):
-            if not self._allocator.num_free:
+            # More than one may have to give way: what others hold too is not free yet.
+            while sequence.block_table and not self._allocator.num_free:
                 self._preempt((self._idle_holders(sequence) or self.running)[-1])
             if sequence.block_table:
                 sequence.block_table += self._allocator.allocate(1)

@@ -24,13 +24,14 @@ class Job:
         self.end_ids = frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else eos_ids)
         self.sequences: dict[int, Sequence] = {}  # those that have not ended, by choice index
         self.prompt_tokens = 0
+        self.cached_tokens = 0  # of the prompts', those that somebody else had computed
         self.completion_tokens = 0
         self.is_started = False
         self.is_paused = False
 
     @property
     def usage(self) -> Usage:
-        return Usage(self.prompt_tokens, self.completion_tokens)
+        return Usage(self.prompt_tokens, self.completion_tokens, cached_tokens=self.cached_tokens)
 
 
 class Answer:
@@ -90,6 +91,7 @@ class Sequence:
         self.num_cached_tokens = 0
         self.num_charged_tokens = 0  # of those that were ever computed
         self.block_table: list[int] = []
+        self.digests: list[bytes] = []  # of its full blocks
         self.unsent_ids: list[int] = []
         self.trail: Trail | None = None  # where logprobs are asked for
         self.form: Form | None = None  # where the answer has to have one

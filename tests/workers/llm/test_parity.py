@@ -64,6 +64,26 @@ def test_preemption(family: str, model_folder: Callable[[str], Path], generate: 
     expect_all(driver, job_ids, generate, family)
 
 
+def test_prefixes_that_others_have_computed(
+    family: str, model_folder: Callable[[str], Path], generate: Generate
+) -> None:
+    """Prompts that begin alike: together, one after another, while one is on its way; blocks are lost."""
+    one_block = Driver(model_folder(family), block_tokens=4).engine._runner.token_bytes * 4
+    driver = Driver(model_folder(family), block_tokens=4, cache_bytes=one_block * 50, max_batched_tokens=24)
+    whole = PROMPTS[7]
+    prompts = [whole, whole, whole[:40], whole[:40] + PROMPTS[3], whole[:17], whole]
+    job_ids = []
+    for prompt in prompts:
+        job_ids.append(driver.add_tokens(prompt, SAMPLING))
+        driver.step()
+    driver.run()
+    job_ids += [driver.add_tokens(prompt, SAMPLING) for prompt in prompts]
+    driver.run()
+    for job_id, prompt in zip(job_ids, prompts * 2, strict=True):
+        assert driver.token_ids(job_id) == generate(family, prompt, NUM_TOKENS)
+    assert driver.engine.stats().num_shared_tokens > 200
+
+
 def test_decodes_go_on_beside_a_long_prompt(llama: Path) -> None:
     driver = Driver(llama, max_batched_tokens=8)
     driver.add_tokens([5, 6, 7], change(GREEDY, max_tokens=20))

@@ -18,7 +18,7 @@ SHORT = change(GREEDY, max_tokens=4)
 @pytest.fixture
 def one(llama: Path) -> Driver:
     """One sequence at a time."""
-    return Driver(llama, max_num_seqs=1)
+    return Driver(llama, max_num_seqs=1, prefix_cache=False)
 
 
 def started(driver: Driver) -> list[int]:

@@ -12,7 +12,8 @@ from transformers.pytorch_utils import Conv1D
 
 from tests.models import FAMILIES, MORE_FAMILIES
 from tests.workers.llm.driver import Driver
-from workers.llm.packing import Product, Sibling, pack
+from workers.llm.kernels.library import kernels_for
+from workers.llm.packing import DnnProduct, KernelProduct, Packer, Product, Sibling, pack
 
 # How many of 3 layers have their attention, and how many modules of the whole model their kernel.
 EXPECTED = {
@@ -48,7 +49,7 @@ def test_what_stands_in(family: str, model_folder: Callable[[str], Path]) -> Non
 
 def test_off(llama: Path) -> None:
     found = modules_of(Driver(llama, kernels="off"))
-    assert (found["Linear"], found["Product"], found["FastNorm"]) == (3 * 7 + 1, 0, 0)
+    assert (found["Linear"], found["KernelProduct"], found["FastNorm"]) == (3 * 7 + 1, 0, 0)
 
 
 def test_bfloat16(llama: Path) -> None:
@@ -75,13 +76,21 @@ def test_a_model_that_cannot_be_swapped_is_loaded_anew(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("shape", [(64, 96), (2048, 768), (1500, 100), (4864, 896)], ids=str)
+@pytest.mark.parametrize("shape", [(64, 96), (2048, 768), (1500, 101), (4864, 896)], ids=str)
+@pytest.mark.parametrize("is_own", [True, False], ids=["kernel", "oneDNN"])
 @torch.inference_mode()
-def test_a_row_has_the_same_bits_among_any_number(shape: tuple[int, int], dtype: torch.dtype) -> None:
+def test_a_row_has_the_same_bits_among_any_number(
+    is_own: bool, shape: tuple[int, int], dtype: torch.dtype
+) -> None:
     torch.manual_seed(1)
-    product = Product(torch.randn(shape[1], shape[0]).to(dtype), torch.randn(shape[1]).to(dtype))
+    kernels = kernels_for(dtype)
+    assert kernels
+    weight, bias = torch.randn(shape[1], shape[0]).to(dtype), torch.randn(shape[1]).to(dtype)
+    product: Product = KernelProduct(kernels, weight, bias) if is_own else DnnProduct(weight, bias)
     x = torch.randn(1, 300, shape[0]).to(dtype)
     whole = product(x)
+    error = (whole - linear(x, weight, bias)).norm() / whole.norm()
+    assert error < (1e-6 if dtype == torch.float32 else 0.005)
     for num_rows in (1, 2, 3, 4, 7, 16, 31, 32, 33, 64, 100):
         assert torch.equal(product(x[:, :num_rows]), whole[:, :num_rows]), num_rows
         assert torch.equal(product(x[:, 50 : 50 + num_rows]), whole[:, 50 : 50 + num_rows]), num_rows
@@ -101,7 +110,9 @@ def test_families_and_conv1d() -> None:
     x = torch.randn(1, 3, 8)
     expected = parent.first(x), parent.second(x), parent.third(parent.second(x))
     second = parent.second.weight
-    pack(parent, [[parent.first, parent.second]])
+    kernels = kernels_for(torch.float32)
+    assert kernels
+    pack(parent, [[parent.first, parent.second]], Packer(kernels))
     for _ in range(2):
         found = parent.first(x), parent.second(x), parent.third(parent.second(x.clone()))
         torch.testing.assert_close(found, expected)

@@ -1,0 +1,47 @@
+"""How much of a long prompt is computed in one step beside others' tokens."""
+
+# Up to this a prompt is let in as it is: computed in pieces it would make the batch grow too slowly.
+MAX_SHORT_TOKENS = 128
+# Less than this is not worth a step's fixed costs: a prompt must come to its end.
+MIN_TOKENS = 8
+# Share of a new measurement in the estimates.
+WEIGHT = 0.2
+
+
+class Pace:
+    """Learns what steps cost: `decode_s` one without prompts, `token_s` each token of a prompt more.
+
+    Seconds of steps of this very model on this very machine, so there is nothing to set per machine. Until
+    both are known a step takes few tokens of long prompts, so that the first one stalls nobody either.
+    """
+
+    def __init__(self, max_tokens: int, max_slowdown: float) -> None:
+        self._max_tokens = max_tokens
+        self._max_slowdown = max_slowdown
+        self._decode_s = 0.0
+        self._token_s = 0.0
+
+    def max_long_tokens(self, num_decodes: int) -> int:
+        """Of all long prompts together in a step with so many decodes."""
+        room = self._max_tokens - num_decodes
+        if not (num_decodes and self._max_slowdown):
+            return room
+        if not (self._decode_s and self._token_s):
+            return min(room, 4 * MIN_TOKENS)
+        num_tokens = int((self._max_slowdown - 1) * self._decode_s / self._token_s)
+        return min(room, max(MIN_TOKENS, num_tokens))
+
+    def note(self, num_decodes: int, num_prompt_tokens: int, step_s: float) -> None:
+        """What a step has taken."""
+        if not num_prompt_tokens:
+            self._decode_s = _mixed(self._decode_s, step_s)
+        elif not num_decodes:
+            self._token_s = _mixed(self._token_s, step_s / num_prompt_tokens)
+        elif self._decode_s:
+            # A noisy clock may say that the prompt was free: then it was cheap, not free.
+            rest_s = max(step_s - self._decode_s, 0.1 * step_s)
+            self._token_s = _mixed(self._token_s, rest_s / num_prompt_tokens)
+
+
+def _mixed(old: float, new: float) -> float:
+    return old + WEIGHT * (new - old) if old else new

@@ -37,12 +37,14 @@ class Dialect(ABC):
 
 def usage_object(usage: Usage) -> dict[str, Any]:
     """Counts so far, in the field names of the OpenAI API."""
-    return {
+    counts: dict[str, Any] = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
     }
+    if usage.cached_tokens:
+        counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    return counts
 
 
 def labelled(out: Out, label: Mapping[str, Any]) -> bytes:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import islice
 from typing import Any, NamedTuple
 
 from transformers import AutoTokenizer
@@ -83,10 +84,10 @@ def ask(url: str, texts: list[str], model: str | None = None) -> Served:
 Contestants = dict[str, Callable[[list[str]], Served]]
 
 
-def measure(bare: Bare, contestants: Contestants, texts: list[str], num_rounds: int) -> dict[str, list[Any]]:
+def measure(bare: Bare, contestants: Contestants, rounds_of_texts: list[list[str]]) -> dict[str, list[Any]]:
     """One warm-up, then each in turn: the rounds of each, `bare` among them."""
     rounds: dict[str, list[Any]] = {name: [] for name in ("bare", *contestants)}
-    for number in range(num_rounds + 1):
+    for number, texts in enumerate(rounds_of_texts):
         turn = {"bare": bare.run(texts)} | {name: go(texts) for name, go in contestants.items()}
         if number:
             for name, result in turn.items():
@@ -144,10 +145,12 @@ def main(argv: list[str]) -> None:
             f"{bare.description}; {MAX_TOKENS} tokens a stream, greedy, median of {own.rounds} rounds",
             flush=True,
         )
-        texts = prompts(AutoTokenizer.from_pretrained(own.model), max(BATCHES))
-        results = [
-            met for n in BATCHES for met in judge(n, measure(bare, contestants, texts[:n], own.rounds))
-        ]
+        # Nobody sees a prompt twice: nothing may come from a cache of prompts.
+        supply = iter(prompts(AutoTokenizer.from_pretrained(own.model), (own.rounds + 1) * sum(BATCHES)))
+        results = []
+        for num_streams in BATCHES:
+            texts = [list(islice(supply, num_streams)) for _ in range(own.rounds + 1)]
+            results += judge(num_streams, measure(bare, contestants, texts))
     print(f"{sum(results)} of {len(results)} bars met")
 
 

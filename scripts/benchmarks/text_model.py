@@ -68,13 +68,13 @@ def _make_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def prompts(tokenizer: PreTrainedTokenizerBase, num_prompts: int) -> list[str]:
-    """Different ones, each of 30 to 40 tokens as a chat."""
+    """Each of 30 to 40 tokens as a chat, and different within the first ten."""
     words = Path(json.__file__).with_name("decoder.py").read_text().split()
     found = []
     for i in range(num_prompts):
         text, place = f"Story {i}:", i
-        while _num_tokens(tokenizer, text) < MIN_PROMPT_TOKENS + i % 8:
-            text, place = f"{text} {words[place][:8]}", place + 1
+        while _num_tokens(tokenizer, text) < MIN_PROMPT_TOKENS + i % 7:
+            text, place = f"{text} {words[place % len(words)][:4]}", place + 1
         assert _num_tokens(tokenizer, text) <= MAX_PROMPT_TOKENS, text
         found.append(text)
     return found

@@ -109,7 +109,8 @@ class FastAttention(nn.Module):
         keys, values = start + self._key_at, start + self._value_at
         if self._attend(self._address, self._tables, start, keys, values, cos, sin, output.data_ptr()):
             raise MemoryError("scores")
-        return self.output.forward(output)
+        result: Tensor = self.output.forward(output)
+        return result
 
 
 class FastUnturned(FastAttention):

@@ -1,4 +1,4 @@
-"""Linear layers on a CPU: weights laid out once for oneDNN, one product for layers that share an input."""
+"""Linear layers on a CPU: weights packed once, one product for layers that share an input."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -9,21 +9,60 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
+from workers.llm.kernels.library import Kernels
+
 DTYPES = (torch.float32, torch.bfloat16)
+# Outputs that the kernel computes side by side.
+PANEL = 64
 # Share of the product's size: other arithmetic, not another product.
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 0.03}
 
 
 class Product(nn.Module):
-    """`x @ weight.T + bias` for `x [..., T, in]`, contiguous; the weight is kept in oneDNN's own layout.
+    """`x @ weight.T + bias` for `x [..., T, in]`; a row's bits do not depend on how many rows there are."""
 
-    A row's bits do not depend on how many rows there are: oneDNN has another order of summing for a
-    single row where `in` is long, so such a product is given that row twice.
+    weight: Tensor  # packed
+    bias: Tensor | None
+
+    def __init__(self, num_outputs: int, num_inputs: int) -> None:
+        super().__init__()
+        self.out_features, self.in_features = num_outputs, num_inputs
+
+
+class KernelProduct(Product):
+    """By our own kernel: with few rows in the time that its weights take to be read."""
+
+    def __init__(self, kernels: Kernels, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__(*weight.shape)
+        weight = weight.detach().contiguous()
+        num_padded = -(-self.out_features // PANEL) * PANEL
+        self.weight = weight.new_empty(num_padded, self.in_features)
+        kernels.pack(weight.data_ptr(), self.weight.data_ptr(), *weight.shape)
+        self.bias = None if bias is None else bias.detach().contiguous()
+        self._product = kernels.product
+        self._pointers = (self.weight.data_ptr(), None if self.bias is None else self.bias.data_ptr())
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] != self.in_features or x.dtype != self.weight.dtype:
+            raise ValueError(f"a product of {self.in_features} inputs got {x.dtype} {tuple(x.shape)}")
+        x = x if x.is_contiguous() else x.contiguous()
+        output = x.new_empty(*x.shape[:-1], self.out_features)
+        rows = x.numel() // self.in_features
+        self._product(
+            x.data_ptr(), *self._pointers, output.data_ptr(), rows, self.out_features, self.in_features
+        )
+        return output
+
+
+class DnnProduct(Product):
+    """By oneDNN, the weight in a layout of its own.
+
+    For a single row it has another order of summing where `in` is long: such a product is given the row
+    twice.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        super().__init__()
-        self.out_features, self.in_features = weight.shape
+        super().__init__(*weight.shape)
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
         self.bias = None if bias is None else bias.detach()
         self._op = torch.ops.mkldnn._linear_pointwise.default
@@ -46,6 +85,27 @@ class Product(nn.Module):
         rows = torch.linspace(-1, 1, 2 * self.in_features).sin().view(2, -1).to(self.weight.dtype)
         both = self._op(rows, self.weight, None, "none", [], "")
         return torch.equal(self._op(rows[:1], self.weight, None, "none", [], ""), both[:1])
+
+
+class Packer:
+    """Makes products in the quickest way that there is here."""
+
+    def __init__(self, kernels: Kernels) -> None:
+        self._kernels = kernels
+        self._has_dnn = _has_dnn(kernels.dtype)
+
+    def can(self, layer: nn.Module) -> bool:
+        if not is_linear(layer) or layer.weight.dtype != self._kernels.dtype:
+            return False
+        return self._has_dnn or self._is_for_kernel(_weight_and_bias(layer)[0].shape[1])
+
+    def make(self, weight: Tensor, bias: Tensor | None) -> Product:
+        if self._is_for_kernel(weight.shape[1]):
+            return KernelProduct(self._kernels, weight, bias)
+        return DnnProduct(weight, bias)
+
+    def _is_for_kernel(self, num_inputs: int) -> bool:
+        return self._kernels.has_products and num_inputs % (4 // self._kernels.dtype.itemsize) == 0
 
 
 class Family:
@@ -78,38 +138,39 @@ class Sibling(nn.Module):
         return self.family.output(self.place, x)
 
 
-def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
+def _has_dnn(dtype: torch.dtype) -> bool:
     """Whether oneDNN multiplies in this dtype here, and as torch does."""
-    if device.type != "cpu" or dtype not in DTYPES or not torch._C._has_mkldnn:
+    if not torch._C._has_mkldnn:
         return False
     if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
     weight, x = torch.randn(48, 64).to(dtype), torch.randn(3, 64).to(dtype)
     expected = linear(x, weight)
-    error = (Product(weight, None)(x) - expected).norm() / expected.norm()
+    error = (DnnProduct(weight, None)(x) - expected).norm() / expected.norm()
     return bool(error < TOLERANCES[dtype])
 
 
-def pack(model: nn.Module, shared: list[list[nn.Module]]) -> None:
-    """Put a `Product` in the place of each linear layer, one for all of a family in `shared`.
+def pack(model: nn.Module, shared: list[list[nn.Module]], packer: Packer) -> None:
+    """Put a product in the place of each linear layer that can be packed, one for a family in `shared`.
 
     What was there is freed, but for a weight that another module uses too (tied embeddings).
     """
-    places = {child: (parent, name) for parent, name, child in _linears(model)}
+    places = {child: (parent, name) for parent, name, child in _linears(model) if packer.can(child)}
     for layers in shared:
-        _put_family(layers, [places.pop(layer) for layer in layers])
+        if all(layer in places for layer in layers):
+            _put_family(layers, [places.pop(layer) for layer in layers], packer)
     while places:
         layer, (parent, name) = places.popitem()
-        setattr(parent, name, Product(*_weight_and_bias(layer)))
+        setattr(parent, name, packer.make(*_weight_and_bias(layer)))
 
 
-def _put_family(layers: list[nn.Module], places: list[tuple[nn.Module, str]]) -> None:
+def _put_family(layers: list[nn.Module], places: list[tuple[nn.Module, str]], packer: Packer) -> None:
     parts = [_weight_and_bias(layer) for layer in layers]
     sizes = [len(weight) for weight, _ in parts]
     bias = None
     if any(part is not None for _, part in parts):
         bias = torch.cat([w.new_zeros(len(w)) if b is None else b for w, b in parts])
-    family = Family(Product(torch.cat([weight for weight, _ in parts]), bias), sizes)
+    family = Family(packer.make(torch.cat([weight for weight, _ in parts]), bias), sizes)
     for place, (parent, name) in enumerate(places):
         setattr(parent, name, Sibling(family, place))
 

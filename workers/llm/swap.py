@@ -14,7 +14,7 @@ from workers.llm.batch import Batch
 from workers.llm.fast import FastAttention, FastGated, FastNorm, FastUnturned, HeadNorms
 from workers.llm.kernels.attention import KernelAttention
 from workers.llm.kernels.library import Kernels
-from workers.llm.packing import Family, Product, Sibling, can_pack, find_families, is_linear, pack
+from workers.llm.packing import Family, Packer, Product, Sibling, find_families, is_linear, pack
 from workers.llm.runner import Runner
 from workers.llm.trial import Call, is_alike, record
 
@@ -27,19 +27,18 @@ Calls = dict[nn.Module, Call]
 
 def optimise(model: nn.Module, runner: Runner, kernels: Kernels, batch: Batch) -> None:
     """Leaves a model that computes the same, sooner; `batch` is the step to try it with."""
-    if can_pack(kernels.dtype, runner.device):
-        _pack(model, runner, batch)
+    _pack(model, runner, Packer(kernels), batch)
     calls = record(runner, batch, list(model.modules()))
     for parent, name, module in list(_children(model)):
         if (fast := _fast(module, calls, kernels)) is not None:
             setattr(parent, name, fast)
 
 
-def _pack(model: nn.Module, runner: Runner, batch: Batch) -> None:
+def _pack(model: nn.Module, runner: Runner, packer: Packer, batch: Batch) -> None:
     parents = {child: parent for parent, _, child in _children(model) if is_linear(child)}
     calls = record(runner, batch, list(parents))
     inputs = {layer: call.arguments[0] for layer, call in calls.items() if call.arguments}
-    pack(model, find_families(parents, inputs))
+    pack(model, find_families(parents, inputs), packer)
 
 
 def _children(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:

@@ -90,7 +90,7 @@ def test_a_row_has_the_same_bits_among_any_number(
     x = torch.randn(1, 300, shape[0]).to(dtype)
     whole = product(x)
     error = (whole - linear(x, weight, bias)).norm() / whole.norm()
-    assert error < (1e-6 if dtype == torch.float32 else 0.005)
+    assert error < (1e-5 if dtype == torch.float32 else 0.005)
     for num_rows in (1, 2, 3, 4, 7, 16, 31, 32, 33, 64, 100):
         assert torch.equal(product(x[:, :num_rows]), whole[:, :num_rows]), num_rows
         assert torch.equal(product(x[:, 50 : 50 + num_rows]), whole[:, 50 : 50 + num_rows]), num_rows

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = 16, ROWS = 6, TILE_ROWS = 24 };
+enum { WIDTH = 16, ROWS = 6, TILE_ROWS = 24, PANEL = 64, VECTORS = PANEL / WIDTH };
 
 typedef float vec __attribute__((vector_size(64)));
 typedef int32_t ivec __attribute__((vector_size(64)));
@@ -114,12 +114,42 @@ INLINE void store_bfloat16(bfloat16 *p, vec x) {
     *(loose_hvec *)p = __builtin_convertvector(bits, hvec);
 }
 
+// Products. `sums` + each 32 bits of `x` (the same in all lanes) times those of `weights`.
+INLINE vec multiply_float(vec sums, vec x, vec weights) { return sums + x * weights; }
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+INLINE vec multiply_bfloat16(vec sums, vec x, vec weights) {
+    return (vec)_mm512_dpbf16_ps((__m512)sums, (__m512bh)x, (__m512bh)weights);
+}
+#else
+INLINE vec multiply_bfloat16(vec sums, vec x, vec weights) {
+    const uvec high = (uvec){} + 0xffff0000u;
+    sums += (vec)((uvec)x << 16) * (vec)((uvec)weights << 16);
+    return sums + (vec)((uvec)x & high) * (vec)((uvec)weights & high);
+}
+#endif
+
+// Where these products are quicker than oneDNN's: not where registers are narrower, nor where there is AMX.
+#if defined(__AVX512F__)
+int has_products_float(void) { return 1; }
+#else
+int has_products_float(void) { return 0; }
+#endif
+#if defined(__AVX512BF16__) && !defined(__AMX_BF16__)
+int has_products_bfloat16(void) { return 1; }
+#else
+int has_products_bfloat16(void) { return 0; }
+#endif
+
 #define NAME(name) NAME_(name, TYPE)
 #define NAME_(name, type) NAME__(name, type)
 #define NAME__(name, type) name##_##type
 
 #define TYPE float
 #include "typed.inc"
+#include "products.inc"
 #undef TYPE
 #define TYPE bfloat16
 #include "typed.inc"
+#include "products.inc"

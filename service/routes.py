@@ -21,6 +21,7 @@ from service.handlers import (
 )
 from service.keys import ROUTE_TABLE
 from service.params.chat import SessionsParams
+from service.params.documents import DocumentsParams
 from service.params.feed import FeedParams
 from service.params.images import ImageGenerationParams, ImageParams
 from service.params.native import ChatParams, GenerateParams, PromptParams, SafeParams
@@ -87,6 +88,9 @@ ROUTES = [
     Route("GET", "/ws", sockets.echo, media=WEBSOCKET),
     Route("GET", "/ws/images", sockets.images, media=WEBSOCKET),
     Route("GET", "/ws/{client_id}", sockets.client, media=WEBSOCKET),
+    Route("GET", "/documents", documents.list_documents, DocumentsParams),
+    Route("GET", "/documents/{doc_id}", documents.get_document),
+    Route("DELETE", "/documents/{doc_id}", documents.delete_document),
     Route("GET", "/collaborate/{doc_id}", documents.write_document, media=WEBSOCKET),
     Route("GET", "/collaborate/{doc_id}/yjs", documents.edit_document, media=WEBSOCKET),
     Route("GET", "/healthz", operations.healthz, is_open=True),

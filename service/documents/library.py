@@ -1,14 +1,14 @@
 """The documents that are open. A document belongs to the key that began it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from config.settings import DocumentSettings
 from service.documents.kept import KIND, KeptDocument
 from service.documents.room import DocumentRoom
-from service.errors import Unavailable
-from service.stores.store import Address, Store
+from service.errors import Conflict, Unavailable
+from service.stores.store import Address, Entry, Store
 
 RETRY_AFTER_S = 5
 
@@ -40,6 +40,23 @@ class Documents:
             yield room
         finally:
             self._leave(room)
+
+    async def list(self, key: str, limit: int) -> Sequence[Entry]:
+        """The key's newest documents, newest first; those that are open as they are now."""
+        for room in [room for room in self if room.kept.address.key == key]:
+            await room.kept.settle()
+        return await self._store.list(KIND, key, limit)
+
+    async def delete(self, key: str, doc_id: str) -> bool:
+        """Forget the document, now and on disk; whether there was one. Raises Conflict while it is open."""
+        address = Address(KIND, key, doc_id)
+        if address in self._rooms:
+            message = f"document {doc_id!r} is open: it can be deleted when all have left it"
+            raise Conflict(message, code="document_open", param="doc_id")
+        is_known = await self._store.delete(*address)
+        if is_known:
+            await self._store.flush()
+        return is_known
 
     async def settle(self) -> None:
         """Save all that has changed, as far as the store takes it."""

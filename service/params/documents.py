@@ -46,6 +46,12 @@ class CancelAssist(Struct, tag_field="type", tag="cancel"):
     assist_id: str | None = None
 
 
+class DocumentsParams(Struct):
+    """`GET /documents`: the newest `limit` documents."""
+
+    limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
+
+
 class YjsQuery(Struct):
     """`/collaborate/{doc_id}/yjs`: the name that its clients give the text."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.models import FAMILIES
+from tests.models import FAMILIES, MORE_FAMILIES
 from tests.workers.llm.conftest import Generate
 from tests.workers.llm.driver import GREEDY, Driver, change
 
@@ -64,6 +64,7 @@ def test_preemption(family: str, model_folder: Callable[[str], Path], generate: 
     expect_all(driver, job_ids, generate, family)
 
 
+@pytest.mark.parametrize("family", FAMILIES + MORE_FAMILIES)
 def test_prefixes_that_others_have_computed(
     family: str, model_folder: Callable[[str], Path], generate: Generate
 ) -> None:

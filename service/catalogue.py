@@ -55,8 +55,8 @@ class Catalogue:
 
     def log_bytes(self) -> int:
         """Bytes of all logs together."""
-        finished = sum(stream.log_bytes for _, stream in self._finished.values())
-        return finished + sum(stream.log_bytes for stream in self._open.values())
+        finished = sum(stream.log.kept_bytes for _, stream in self._finished.values())
+        return finished + sum(stream.log.kept_bytes for stream in self._open.values())
 
     def sweep(self) -> None:
         """Forget what has been kept long enough, and the oldest logs when all take too much."""
@@ -81,7 +81,7 @@ class Catalogue:
         for _, stream in self._finished.values():
             if excess <= 0:
                 return
-            excess -= stream.log_bytes
+            excess -= stream.log.kept_bytes
             stream.forget()
 
     def _finish(self, stream: Stream) -> None:

@@ -11,7 +11,8 @@ from service.events import StreamEvent, join
 from workers.messages import ImageStep, Progress, TextDelta
 
 if TYPE_CHECKING:
-    from service.streams import Entry, Stream
+    from service.event_log import Entry
+    from service.streams import Stream
 
 
 class Reader:
@@ -21,7 +22,7 @@ class Reader:
         self.stream = stream
         self.position = position
         self.is_dropped = False
-        self.read_bytes = stream.bytes_through(position)
+        self.read_bytes = stream.log.bytes_through(position)
         self.on_wake = on_wake
         self._signal = asyncio.Event()
         # How often it was woken since it last took: more than once means that it did not keep up.
@@ -30,12 +31,12 @@ class Reader:
 
     @property
     def unread_bytes(self) -> int:
-        return self.stream.num_bytes - self.read_bytes
+        return self.stream.log.num_bytes - self.read_bytes
 
     @property
     def is_at_end(self) -> bool:
         """Whether there will be nothing more to take."""
-        return self.is_dropped or (self.stream.terminal is not None and self.position >= self.stream.seq)
+        return self.is_dropped or (self.stream.terminal is not None and self.position >= self.stream.log.seq)
 
     def wake(self) -> None:
         self._num_wakes += 1
@@ -51,19 +52,19 @@ class Reader:
 
     async def wait(self) -> None:
         """Return when there is something to take, or will never be."""
-        while self.position >= self.stream.seq and not self.is_at_end:
+        while self.position >= self.stream.log.seq and not self.is_at_end:
             self._signal.clear()
             await self._signal.wait()
 
     def take(self) -> list[tuple[int, StreamEvent]]:
         """Return all unread events with their seq; joined, if this reader has fallen behind."""
-        if self.is_dropped or self.position >= self.stream.seq:
+        if self.is_dropped or self.position >= self.stream.log.seq:
             return []
         settings, unread = self.stream.settings, self.unread_bytes
         is_behind = self._num_wakes > 1 and unread > settings.join_unread_bytes
         self._num_wakes = 0
-        entries = self.stream.entries_after(self.position)
-        self.position, self.read_bytes = self.stream.seq, self.stream.num_bytes
+        entries = self.stream.log.after(self.position)
+        self.position, self.read_bytes = self.stream.log.seq, self.stream.log.num_bytes
         self.stream.note_take()
         events = _joined(entries) if is_behind else [(entry.seq, entry.event) for entry in entries]
         # Joined text loses nothing, previews are lost: one or two are no backlog yet.
@@ -73,7 +74,7 @@ class Reader:
         """Start the clock when too far behind, stop it when caught up; drop if events were lost."""
         if self.is_dropped:
             return
-        if self.position + 1 < self.stream.first_seq:
+        if self.position + 1 < self.stream.log.first_seq:
             self.drop()
             return
         unread = self.unread_bytes

@@ -7,13 +7,13 @@ readers behind -> join -> pause the job -> end as `slow_client`
 import asyncio
 import logging
 import time
-from bisect import bisect_right
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from config.settings import StreamSettings
 from service.dialects.dialect import Dialect
 from service.errors import Expired
+from service.event_log import EventLog
 from service.events import StreamEvent, Terminal, num_text_bytes, num_value_bytes, reason_of
 from service.job import Job
 from service.reader import Reader
@@ -37,14 +37,6 @@ log = logging.getLogger(__name__)
 EVENT_BYTES = 256
 
 
-class Entry(NamedTuple):
-    """A logged event; `end_bytes` counts all bytes logged up to and with it."""
-
-    seq: int
-    event: StreamEvent
-    end_bytes: int
-
-
 class Controls(Protocol):
     """What a stream asks of whoever runs its job. `touch` asks for `wake`, then `check_pressure`."""
 
@@ -66,8 +58,7 @@ class Stream:
         self.dialect = dialect
         self.settings = settings
         self.opened_at = time.monotonic()
-        self.seq = 0
-        self.num_bytes = 0
+        self.log = EventLog()
         self.terminal: Terminal | None = None
         self.prompt_tokens = 0
         self.num_tokens = [0] * job.work.num_choices
@@ -79,8 +70,6 @@ class Stream:
         self.last_event_at = 0.0
         self.on_end: list[Callable[[Stream], None]] = []
         self._controls = controls
-        self._entries: list[Entry] = []
-        self._trimmed_bytes = 0
         # A reader that comes back needs the whole log; others only what joins two readers.
         self._keep_bytes = settings.max_log_bytes if job.is_resumable else settings.join_unread_bytes
         self._trim_above = self._keep_bytes * 3 // 2
@@ -105,15 +94,6 @@ class Stream:
         return time.monotonic() - self.opened_at
 
     @property
-    def log_bytes(self) -> int:
-        return self.num_bytes - self._trimmed_bytes
-
-    @property
-    def first_seq(self) -> int:
-        """The oldest seq that is still logged, or the one to come."""
-        return self._entries[0].seq if self._entries else self.seq + 1
-
-    @property
     def unread_bytes(self) -> int:
         """How far the reader that is furthest along lags behind."""
         return min((reader.unread_bytes for reader in self._readers), default=0)
@@ -136,7 +116,7 @@ class Stream:
             "route": self.job.route,
             "model": self.job.model,
             "state": self.state,
-            "seq": self.seq,
+            "seq": self.log.seq,
             "age": round(self.age_s, 3),
             self.job.work.unit: self.job.work.num_made(self.usage()),
         }
@@ -155,7 +135,7 @@ class Stream:
             self.num_tokens[event.index] = event.num_tokens
             self.job.remember(event)
             if event.text or event.logprobs or event.tool_calls:
-                self._log(event, EVENT_BYTES + num_text_bytes(event))
+                self.log.add(event, EVENT_BYTES + num_text_bytes(event))
         else:
             self._push_other(event)
 
@@ -175,21 +155,16 @@ class Stream:
                 self.num_items += 1
                 self._count_tokens(event)
         if isinstance(event, Finished | Failed):
-            self._log(event, EVENT_BYTES)
+            self.log.add(event, EVENT_BYTES)
             self._finish(event)
         elif isinstance(event, Item | Images) or self.dialect.render(event):
-            self._log(event, EVENT_BYTES + num_value_bytes(event))
+            self.log.add(event, EVENT_BYTES + num_value_bytes(event))
 
     def _count_tokens(self, result: StageResult) -> None:
         """A stage whose text was not streamed has told nothing of them before."""
         work = self.job.work
         if isinstance(work, PipelineWork):
             self.num_tokens[work.steps.index(result.stage)] = result.num_tokens
-
-    def _log(self, event: StreamEvent, num_bytes: int) -> None:
-        self.seq += 1
-        self.num_bytes += num_bytes
-        self._entries.append(Entry(self.seq, event, self.num_bytes))
 
     def notify(self) -> None:
         """Let the readers know at the end of this turn of the loop."""
@@ -236,16 +211,16 @@ class Stream:
         Raises Expired when that event is no longer logged.
         """
         self.require_logged(after)
-        reader = Reader(self, min(after, self.seq), on_wake)
+        reader = Reader(self, min(after, self.log.seq), on_wake)
         self._readers.add(reader)
         self._stop_timer("ttl")
         return reader
 
     def require_logged(self, after: int) -> None:
         """Raises Expired when events after seq `after` are no longer logged."""
-        if after + 1 < self.first_seq:
+        if after + 1 < self.log.first_seq:
             message = (
-                f"stream {self.id}: events from {after + 1} are gone; the log begins at {self.first_seq}"
+                f"stream {self.id}: events from {after + 1} are gone; the log begins at {self.log.first_seq}"
             )
             raise Expired(message, code="stream_expired", param="last_event_id")
 
@@ -266,26 +241,16 @@ class Stream:
 
     def note_take(self) -> None:
         """A reader has taken all that is logged."""
-        if self.num_bytes > self._taken_bytes:
-            self._outrun_bytes, self._taken_bytes = self._taken_bytes, self.num_bytes
-
-    def entries_after(self, seq: int) -> list[Entry]:
-        """The logged entries with a greater seq, oldest first."""
-        num_unread = self.seq - seq
-        return self._entries[-num_unread:] if num_unread > 0 else []
-
-    def bytes_through(self, seq: int) -> int:
-        """All bytes ever logged up to and with `seq`."""
-        place = seq - self.first_seq
-        return self._entries[place].end_bytes if 0 <= place < len(self._entries) else self._trimmed_bytes
+        if self.log.num_bytes > self._taken_bytes:
+            self._outrun_bytes, self._taken_bytes = self._taken_bytes, self.log.num_bytes
 
     # Backpressure
 
     def check_pressure(self) -> None:
         """Pause or resume the job, start and stop stall timers, trim the log."""
-        if self._readers and self.log_bytes > self._trim_above:
+        if self._readers and self.log.kept_bytes > self._trim_above:
             self._trim()
-        is_high = self.log_bytes >= self.settings.low_unread_bytes
+        is_high = self.log.kept_bytes >= self.settings.low_unread_bytes
         if not is_high and not self._is_pressed:
             return
         self._is_pressed = is_high
@@ -300,7 +265,7 @@ class Stream:
             backlog, high, low = self.unread_bytes, settings.max_unread_bytes, settings.low_unread_bytes
         else:
             self._make_room()
-            backlog, high, low = self.log_bytes, settings.max_log_bytes, settings.max_log_bytes
+            backlog, high, low = self.log.kept_bytes, settings.max_log_bytes, settings.max_log_bytes
         if not self.is_paused and backlog > high:
             self.is_paused = True
             self._controls.pause(self)
@@ -319,7 +284,7 @@ class Stream:
 
     def forget(self) -> None:
         """Free the log. Who still reads has lost the rest."""
-        self._trim_to(len(self._entries))
+        self.log.clear()
         for reader in tuple(self._readers):
             reader.check_stall()
 
@@ -332,24 +297,15 @@ class Stream:
         """
         unneeded = min(reader.read_bytes for reader in self._readers)
         unneeded = max(unneeded, self._outrun_bytes - self.settings.max_log_bytes)
-        self._trim_through(min(self.num_bytes - self._keep_bytes, unneeded))
+        self.log.trim_through(min(self.log.num_bytes - self._keep_bytes, unneeded))
 
     def _make_room(self) -> None:
         """Let a job go on without a reader, in the place of what the last one has had.
 
         Half a log of that stays: what he was sent he may not have received.
         """
-        if self.log_bytes > self.settings.max_log_bytes:
-            self._trim_through(self._left_bytes - self.settings.max_log_bytes // 2)
-
-    def _trim_through(self, num_bytes: int) -> None:
-        """Drop the entries that lie in the first so many bytes ever logged."""
-        self._trim_to(bisect_right(self._entries, num_bytes, key=lambda entry: entry.end_bytes))
-
-    def _trim_to(self, place: int) -> None:
-        if place:
-            self._trimmed_bytes = self._entries[place - 1].end_bytes
-            del self._entries[:place]
+        if self.log.kept_bytes > self.settings.max_log_bytes:
+            self.log.trim_through(self._left_bytes - self.settings.max_log_bytes // 2)
 
     # Time
 

@@ -65,7 +65,7 @@ class ChatTalk(Talk[AnyChatMessage]):
     def _listen(self, stream: Stream) -> None:
         """Be told of the answer from its beginning, as far as that is still logged."""
         telling = Telling(stream.id)
-        self._answers.start(stream, partial(self._show, telling), stream.id, after=stream.first_seq - 1)
+        self._answers.start(stream, partial(self._show, telling), stream.id, after=stream.log.first_seq - 1)
 
     def _show(self, telling: Telling, _: int | None, event: StreamEvent) -> None:
         if words := telling.words_for(event):

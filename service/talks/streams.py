@@ -26,7 +26,7 @@ class StreamTalk(Talk[Cancel]):
 
     async def begin(self) -> None:
         self._answers.start(self._stream, self._show, after=self._after)
-        if self._stream.terminal and self._after >= self._stream.seq:
+        if self._stream.terminal and self._after >= self._stream.log.seq:
             self.connection.close()
 
     async def take(self, message: Cancel) -> None:  # noqa: ARG002

@@ -42,7 +42,7 @@ async def test_finished_streams_are_kept_then_expire() -> None:
         catalogue.get(stream.id, "key0")
     with pytest.raises(NotFound):
         catalogue.get(stream.id, "key1")
-    assert stream.log_bytes == catalogue.log_bytes() == 0
+    assert stream.log.kept_bytes == catalogue.log_bytes() == 0
 
 
 async def test_only_so_many_finished_ones_are_kept_and_so_many_ids() -> None:
@@ -64,10 +64,10 @@ async def test_the_oldest_finished_logs_go_first_when_all_take_too_much() -> Non
     assert catalogue.log_bytes() > 3_000
     catalogue.sweep()
     assert 0 < catalogue.log_bytes() <= 3_000
-    assert [bool(stream.log_bytes) for stream in streams] == [False, False, False, True] or streams[
+    assert [bool(stream.log.kept_bytes) for stream in streams] == [False, False, False, True] or streams[
         2
-    ].log_bytes
-    assert not streams[0].log_bytes
+    ].log.kept_bytes
+    assert not streams[0].log.kept_bytes
     with pytest.raises(Expired):
         catalogue.get(streams[0].id, "key0").attach(0)
 

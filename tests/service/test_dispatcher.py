@@ -110,7 +110,7 @@ async def test_events_of_unknown_and_ended_jobs_are_ignored() -> None:
     house.say(Accepted(99, 1), Failed(99, "engine_failed", "x", None, Usage()))
     stream.end("cancelled")
     house.say(delta("late"), finished())
-    assert (stream.state, stream.seq) == ("cancelled", 1)
+    assert (stream.state, stream.log.seq) == ("cancelled", 1)
     assert house.link.commands[-1] == Cancel(7)
     assert house.link.jobs == {}
 

@@ -54,7 +54,7 @@ class House:
 
 def told(stream: Stream) -> list[dict[str, Any]]:
     """The objects that the stream's readers see."""
-    events = [entry.event for entry in stream.entries_after(0)]
+    events = [entry.event for entry in stream.log.after(0)]
     return [json.loads(out.body) for event in events for out in stream.dialect.render(event)]
 
 
@@ -128,17 +128,17 @@ async def test_silence_is_said_to_each_for_himself() -> None:
     house = House(timeout_s=0.02)
     stream, paused = await house.join(1), await house.join(2)
     house.feed.send(Pause(2))
-    await until(lambda: stream.seq == 2)
+    await until(lambda: stream.log.seq == 2)
     assert [each["status"] for each in told(stream)] == ["timeout"] * 2
     assert told(stream)[0]["message"] == "no item for 0.02 s"
     house.feed.put("x")
     assert told(stream)[-1]["data"] == "x"
     assert told(paused) == []
     house.feed.cancel(Cancel(1))
-    seq = stream.seq
+    seq = stream.log.seq
     house.feed.send(Resume(2))
-    await until(lambda: paused.seq == 3)
-    assert stream.seq == seq
+    await until(lambda: paused.log.seq == 3)
+    assert stream.log.seq == seq
 
 
 async def test_figures_come_at_once_and_never_sooner_than_their_interval() -> None:

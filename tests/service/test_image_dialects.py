@@ -228,7 +228,7 @@ async def test_who_is_behind_loses_all_previews_but_the_newest() -> None:
     reader = stream.attach(0)
     feed(stream)
     events = reader.take()
-    assert [seq for seq, _ in events] == list(range(1, stream.seq + 1))
+    assert [seq for seq, _ in events] == list(range(1, stream.log.seq + 1))
     previews = {event.step: event.previews for _, event in events if isinstance(event, ImageStep)}
     assert list(previews) == list(range(1, 9))
     assert [step for step, pictures in previews.items() if pictures] == [7]
@@ -255,7 +255,7 @@ async def test_who_keeps_up_and_who_comes_back_get_all_previews() -> None:
     assert sum(bool(event.previews) for _, event in taken if isinstance(event, ImageStep)) == 4
     assert stream.usage() == Usage(3, 0, 8)
     assert stream.summary()["steps"] == 8
-    assert stream.num_bytes > 4_000
+    assert stream.log.num_bytes > 4_000
     again = stream.attach(1)
     assert again.take() == taken[1:]
     for each in (reader, again):

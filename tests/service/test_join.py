@@ -37,7 +37,7 @@ async def test_items_are_kept_whole_and_progress_is_the_newest() -> None:
         Progress(1, NUM_ITEMS - 1, NUM_ITEMS)
     ]
     seqs = [seq for seq, _ in events]
-    assert seqs == sorted(set(seqs)) and seqs[-1] == stream.seq
+    assert seqs == sorted(set(seqs)) and seqs[-1] == stream.log.seq
     stream.detach(reader)
 
 

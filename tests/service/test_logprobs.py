@@ -25,7 +25,7 @@ def test_joined_text_joins_them() -> None:
 async def test_they_are_held_against_the_reader() -> None:
     stream = stream_of()
     stream.push(told("abc", FOX, REST))
-    assert stream.log_bytes == EVENT_BYTES + 3 + 5 * LOGPROB_BYTES
+    assert stream.log.kept_bytes == EVENT_BYTES + 3 + 5 * LOGPROB_BYTES
     assert not stream.terminal
     stream.end("cancelled")
 
@@ -34,7 +34,7 @@ async def test_tokens_that_show_nothing_are_told_too() -> None:
     stream = stream_of()
     stream.push(told(""))
     stream.push(told("", FOX))
-    assert stream.seq == 1
+    assert stream.log.seq == 1
     stream.end("cancelled")
 
 

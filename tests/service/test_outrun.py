@@ -23,14 +23,14 @@ def resumable(controls: FakeControls, **changed: float) -> Stream:
 
 def fill(stream: Stream, num_bytes: int) -> None:
     """Push tokens, each of which is its number, until so many more bytes are logged."""
-    goal = stream.num_bytes + num_bytes
-    while stream.num_bytes < goal:
-        stream.push(delta(f" {stream.seq + 1}"))
+    goal = stream.log.num_bytes + num_bytes
+    while stream.log.num_bytes < goal:
+        stream.push(delta(f" {stream.log.seq + 1}"))
 
 
 def has_all(events: list[tuple[int, StreamEvent]], stream: Stream) -> bool:
     text = "".join(event.text for _, event in events if isinstance(event, TextDelta))
-    return text == "".join(f" {num}" for num in range(1, stream.seq + 1))
+    return text == "".join(f" {num}" for num in range(1, stream.log.seq + 1))
 
 
 def gulp(reader: Reader, into: list[tuple[int, StreamEvent]]) -> None:
@@ -78,8 +78,8 @@ async def test_what_one_took_a_log_ago_is_lost_to_the_other() -> None:
     for _ in range(10):
         fill(stream, MAX_LOG_BYTES // 4)
         controls.deliver(stream)
-        assert slow.is_dropped is (slow.position + 1 < stream.first_seq)
-        assert stream.log_bytes < 2 * MAX_LOG_BYTES
+        assert slow.is_dropped is (slow.position + 1 < stream.log.first_seq)
+        assert stream.log.kept_bytes < 2 * MAX_LOG_BYTES
     assert slow.is_dropped and slow.take() == [] and slow.is_at_end
     assert has_all(taken, stream)
     assert controls.asked == []
@@ -123,18 +123,18 @@ async def test_left_with_a_full_log_it_goes_on_and_can_be_resumed() -> None:
     controls = FakeControls()
     stream = resumable(controls)
     reader = stream.attach(0)
-    while stream.log_bytes <= MAX_LOG_BYTES:
+    while stream.log.kept_bytes <= MAX_LOG_BYTES:
         fill(stream, 1_000)
         controls.deliver(stream)
         reader.take()
     had = reader.position
     stream.detach(reader)
     assert not stream.is_paused
-    assert stream.log_bytes >= MAX_LOG_BYTES // 2
+    assert stream.log.kept_bytes >= MAX_LOG_BYTES // 2
     while not stream.is_paused:
         fill(stream, 1_000)
         controls.deliver(stream)
-        assert stream.log_bytes < MAX_LOG_BYTES + 2_000
+        assert stream.log.kept_bytes < MAX_LOG_BYTES + 2_000
     assert stream.attach(had - 30).take()[0][0] == had - 29
     stream.check_pressure()
     assert controls.asked == ["pause", "resume"]

@@ -68,6 +68,6 @@ async def test_reader_that_another_has_outrun_is_dropped() -> None:
     feed(stream)
     assert controls.asked == []
     assert (slow.is_dropped, quick.is_dropped) == (True, False)
-    assert stream.log_bytes < 2 * stream.settings.max_log_bytes
+    assert stream.log.kept_bytes < 2 * stream.settings.max_log_bytes
     stream.detach(slow)
     stream.detach(quick)

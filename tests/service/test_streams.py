@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from service import reader as reader_module
 from service.errors import Expired
+from service.event_log import EventLog
 from service.events import StreamEvent
 from service.reader import Reader
 from service.streams import Stream
@@ -42,8 +43,8 @@ def text_of(events: list[tuple[int, StreamEvent]], index: int = 0) -> str:
 
 def fill(stream: Stream, num_bytes: int, first: int = 0) -> int:
     """Push tokens until so many bytes are logged; return how many."""
-    goal, num = stream.num_bytes + num_bytes, first
-    while stream.num_bytes < goal:
+    goal, num = stream.log.num_bytes + num_bytes, first
+    while stream.log.num_bytes < goal:
         num += 1
         stream.push(delta(f" {num}", num))
     return num
@@ -229,13 +230,13 @@ async def test_joining_is_not_quadratic(monkeypatch: pytest.MonkeyPatch) -> None
 async def test_trimming_is_not_quadratic(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted: entries that move when the log's head is cut, per event."""
     moved: list[int] = []
-    trim_to = Stream._trim_to
+    trim_to = EventLog._trim_to
 
-    def counting(self: Stream, place: int) -> None:
+    def counting(self: EventLog, place: int) -> None:
         moved.append(len(self._entries) - place if place else 0)
         trim_to(self, place)
 
-    monkeypatch.setattr(Stream, "_trim_to", counting)
+    monkeypatch.setattr(EventLog, "_trim_to", counting)
     controls = FakeControls()
     stream = stream_of(controls, settings=stream_settings(**SMALL), is_resumable=True)
     reader = stream.attach(0)
@@ -273,7 +274,7 @@ async def test_what_was_under_way_at_the_pause_is_kept() -> None:
     fill(stream, 11_000)
     controls.deliver(stream)
     assert controls.asked == ["pause"]
-    num = fill(stream, 100_000, stream.seq)
+    num = fill(stream, 100_000, stream.log.seq)
     controls.deliver(stream)
     assert text_of(reader.take()) == "".join(f" {i}" for i in range(1, num + 1))
 
@@ -286,7 +287,7 @@ async def test_a_stalled_reader_ends_the_stream_and_its_memory_is_free() -> None
     controls.deliver(stream)
     await until(lambda: stream.terminal)
     assert (stream.state, controls.asked) == ("slow_client", ["pause", "cancel"])
-    assert (stream.log_bytes, reader.is_dropped) == (0, True)
+    assert (stream.log.kept_bytes, reader.is_dropped) == (0, True)
 
 
 async def test_a_reader_that_catches_up_in_time_is_spared() -> None:
@@ -321,10 +322,10 @@ async def test_a_slow_reader_loses_its_place_when_the_log_is_full() -> None:
     stream = stream_of(controls, settings=stream_settings(**SMALL | {"stall_timeout_s": 60}))
     slow, quick = stream.attach(0), stream.attach(0)
     for _ in range(10):
-        fill(stream, 5_000, stream.seq)
+        fill(stream, 5_000, stream.log.seq)
         quick.take()
         controls.deliver(stream)
-        assert stream.log_bytes <= 30_000
+        assert stream.log.kept_bytes <= 30_000
     assert (slow.is_dropped, quick.is_dropped) == (True, False)
 
 
@@ -338,11 +339,11 @@ async def test_the_log_is_bounded(is_resumable: bool, limit: int) -> None:
         controls.deliver(stream)
         reader.take()
         stream.check_pressure()
-        assert stream.log_bytes <= limit
+        assert stream.log.kept_bytes <= limit
     with pytest.raises(Expired) as caught:
         stream.attach(0)
     assert (caught.value.status, caught.value.code) == (410, "stream_expired")
-    assert stream.attach(stream.seq).take() == []
+    assert stream.attach(stream.log.seq).take() == []
 
 
 # Readers who go
@@ -356,7 +357,7 @@ async def test_attached_ends_with_its_last_reader() -> None:
     stream.detach(first)
     assert not stream.terminal
     stream.detach(second)
-    assert (stream.state, controls.asked, stream.log_bytes) == ("client_gone", ["cancel"], 0)
+    assert (stream.state, controls.asked, stream.log.kept_bytes) == ("client_gone", ["cancel"], 0)
 
 
 async def test_a_dropped_last_reader_was_too_slow() -> None:
@@ -399,7 +400,7 @@ async def test_without_a_reader_it_goes_on_until_the_log_is_full() -> None:
     controls.deliver(stream)
     stream.detach(reader)
     assert controls.asked == ["pause", "resume"]
-    num = fill(stream, 12_000, stream.seq)
+    num = fill(stream, 12_000, stream.log.seq)
     controls.deliver(stream)
     assert controls.asked == ["pause", "resume", "pause"]
     back = stream.attach(0)
@@ -416,7 +417,7 @@ async def test_a_finished_stream_frees_its_log_with_its_last_reader_unless_resum
         stream.push(finished())
         reader.take()
         stream.detach(reader)
-        assert bool(stream.log_bytes) is is_resumable
+        assert bool(stream.log.kept_bytes) is is_resumable
 
 
 async def test_waiting_readers_are_woken() -> None:

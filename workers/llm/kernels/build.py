@@ -7,8 +7,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-FLAGS = ("-O3", "-march=native", "-std=gnu11", "-shared", "-fPIC")
-SOURCES = [Path(__file__).with_name(name) for name in ("kernels.c", "typed.inc", "products.inc")]
+FLAGS = ("-O3", "-march=native", "-std=gnu11", "-shared", "-fPIC", "-pthread")
+SOURCES = [Path(__file__).with_name(name) for name in ("kernels.c", "pool.inc", "typed.inc", "products.inc")]
 TIMEOUT_S = 120.0
 
 

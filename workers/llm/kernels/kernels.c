@@ -5,6 +5,8 @@
 // Vectors are GCC's own, so that one text serves every processor; the compiler splits what is too wide.
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,14 @@ typedef float loose_vec __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint16_t loose_hvec __attribute__((vector_size(32), aligned(2), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
+
+#if defined(__x86_64__) || defined(__i386__)
+#define PAUSE() __builtin_ia32_pause()
+#else
+#define PAUSE() ((void)0)
+#endif
+
+#include "pool.inc"
 
 // One attention layer. Keys are [blocks][kv heads][key size][block tokens], so that a score of 16 keys is
 // one vector; values are [blocks][kv heads][block tokens][value size].

@@ -58,9 +58,11 @@ def _function(library: ctypes.CDLL, name: str, arguments: list[Any], result: Any
 @cache
 def _library() -> ctypes.CDLL:
     try:
-        return ctypes.CDLL(str(library_path()))
+        library = ctypes.CDLL(str(library_path()))
     except OSError as error:
         raise BuildError(str(error)) from error
+    library.set_threads(torch.get_num_threads())
+    return library
 
 
 @cache

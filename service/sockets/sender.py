@@ -105,7 +105,10 @@ class Sender:
         wire = self._wire
         try:
             while self._outbox:
-                if wire.response.compress:
+                if not wire.protocol.connected:
+                    # Writing stays paused for good then, and `drain` waits no more.
+                    self.discard()
+                elif wire.response.compress:
                     frame = self._outbox.take()
                     await wire.response.send_frame(frame.body, frame.type)
                     self._note_sent(1)

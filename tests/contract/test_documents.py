@@ -46,13 +46,13 @@ async def test_one_that_is_open_is_not_deleted(service: ServiceProcess) -> None:
 async def test_others_have_their_own(strict_service: ServiceProcess) -> None:
     async with (
         aiohttp.ClientSession(headers=bearer(ALICE)) as session,
-        session.ws_connect(f"{strict_service.url}/collaborate/mine") as ws,
+        session.ws_connect(f"{strict_service.url}/collaborate/secret") as ws,
     ):
         await ws.receive_json()
         await ws.send_json({"type": "operation", "operation": {"type": "insert", "position": 0, "text": "x"}})
         assert (await ws.receive_json())["type"] == "ack"
-        assert strict_service.http.get("/documents/mine", headers=bearer(ALICE)).json()["content"] == "x"
-        assert strict_service.http.get("/documents/mine", headers=bearer(BOB)).status_code == 404
+        assert strict_service.http.get("/documents/secret", headers=bearer(ALICE)).json()["content"] == "x"
+        assert strict_service.http.get("/documents/secret", headers=bearer(BOB)).status_code == 404
         assert strict_service.http.get("/documents", headers=bearer(BOB)).json() == {"documents": []}
 
 

@@ -159,7 +159,7 @@ def test_deep_nesting_where_a_text_is_expected(service: ServiceProcess) -> None:
     refused(service.http.post(GENERATE, content=b'{"prompt": ' + DEEP + b"}", headers=JSON), 422, "prompt")
     refused(service.http.post(CHAT, content=b'{"messages": ' + DEEP + b"}", headers=JSON), 400, "messages[0]")
     tools = b'{"messages": [{"role": "user", "content": "x"}], "tools": ' + DEEP + b"}"
-    refused(service.http.post(CHAT, content=tools, headers=JSON), 400)
+    refused(service.http.post(CHAT, content=tools, headers=JSON), 400, "tools[0]")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,6 @@ def test_wrong_media_types(service: ServiceProcess, kind: str) -> None:
     [
         ("PUT", GENERATE),
         ("DELETE", CHAT),
-        ("GET", CHAT),
         ("PATCH", "/streams"),
         ("POST", "/metrics"),
     ],

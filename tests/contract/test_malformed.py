@@ -72,7 +72,7 @@ def test_an_encoded_body_is_measured_as_it_is_read(service: ServiceProcess) -> N
     ("method", "path", "allowed"),
     [
         ("PUT", "/stream_text", "GET,POST"),
-        ("OPTIONS", "/v1/chat/completions", "POST"),
+        ("OPTIONS", "/v1/chat/completions", "GET,POST"),
         ("POST", "/metrics", "GET,HEAD"),
         ("DELETE", "/v1/completions", "POST"),
     ],

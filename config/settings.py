@@ -165,6 +165,8 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     block_tokens: Annotated[int, Meta(ge=1, le=1_024)]
     prefix_cache: bool
     max_slowdown: Annotated[float, Meta(ge=0, le=1_000)]
+    speculation: Literal["off", "prompt_lookup"]
+    num_draft_tokens: Annotated[int, Meta(ge=1, le=64)]
     kernels: Literal["auto", "off"]
     steps: Annotated[list[Name], Meta(min_length=1, max_length=64)]
     stages: dict[Name, StageSettings]

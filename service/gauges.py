@@ -82,10 +82,13 @@ def worker_gauges(supervisor: Supervisor) -> Iterator[Metric]:
         for worker in workers:
             family.add_metric([worker["model"], str(worker["index"])], value_of(worker))
         yield family
-    shared = {(w["model"], str(w["index"])): w["stats"]["num_shared_tokens"] for w in workers}
-    yield labelled_counter(
-        "sluice_shared_prompt_tokens", "Tokens of prompts that were found in the cache.", labels, shared
-    )
+    for name, text, key in (
+        ("shared_prompt", "Tokens of prompts that were found in the cache.", "shared"),
+        ("drafted", "Tokens guessed from a text's own repetitions.", "drafted"),
+        ("accepted", "Tokens that were guessed right.", "accepted"),
+    ):
+        counts = {(w["model"], str(w["index"])): w["stats"][f"num_{key}_tokens"] for w in workers}
+        yield labelled_counter(f"sluice_{name}_tokens", text, labels, counts)
     restarts = {(w["model"], str(w["index"])): w["restarts"] for w in workers}
     yield labelled_counter("sluice_worker_restarts", "Times a worker was replaced.", labels, restarts)
 

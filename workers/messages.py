@@ -519,7 +519,7 @@ class Ready(Message, frozen=True, gc=False):
 
 class Stats(Message, frozen=True, gc=False):
     """An engine's gauges; `cache_usage` is the used share, 0 to 1. Prompts had `num_shared_tokens` computed
-    before, for others.
+    before, for others. Of `num_drafted_tokens` guesses so many were accepted.
     """
 
     num_running: int = 0
@@ -529,6 +529,8 @@ class Stats(Message, frozen=True, gc=False):
     num_preemptions: int = 0
     cache_usage: float = 0.0
     num_shared_tokens: int = 0
+    num_drafted_tokens: int = 0
+    num_accepted_tokens: int = 0
 
 
 class Heartbeat(Message, frozen=True, gc=False):

@@ -28,14 +28,15 @@ class Batch:
     `input_ids [T]`, `positions [T]`, `slots [T]` where the tokens' keys and values go, `starts [S]` and
     `ends [S]` the positions of each chunk's first token and past its last, `offsets [S + 1]` of the
     chunks in the packed tokens, `block_tables [S, B]` padded with each chunk's own first block, and
-    `sampled [S']` the packed places whose next token is to be sampled, for `sampled_sequences`.
+    `sampled [S']` the packed places whose next token is to be sampled: of each of `sampled_chunks` the last
+    place, and those before it that stand before a draft.
     """
 
     def __init__(self, chunks: list[Chunk], block_tokens: int) -> None:
         self.chunks = sorted(chunks, key=_size)
         self.block_tokens = block_tokens
         sequences = [chunk.sequence for chunk in self.chunks]
-        sizes = np.array([chunk.num_tokens for chunk in self.chunks])
+        sizes = np.array([chunk.size for chunk in self.chunks])
         self.starts: Ints = np.array([sequence.num_cached_tokens for sequence in sequences])
         self.ends: Ints = self.starts + sizes
         self.offsets: Ints = np.concatenate(([0], np.cumsum(sizes)))
@@ -45,9 +46,10 @@ class Batch:
         self.positions: Ints = np.arange(len(rows)) + (self.starts - self.offsets[:-1])[rows]
         blocks = self.block_tables[rows, self.positions // block_tokens]
         self.slots: Ints = blocks * block_tokens + self.positions % block_tokens
-        is_complete = self.ends == np.array([len(sequence.token_ids) for sequence in sequences])
-        self.sampled: Ints = self.offsets[1:][is_complete] - 1
-        self.sampled_sequences = [sequences[row] for row in np.flatnonzero(is_complete)]
+        num_drafts = np.array([len(chunk.drafts) for chunk in self.chunks])
+        is_complete = self.ends - num_drafts == np.array([len(sequence.token_ids) for sequence in sequences])
+        self.sampled_chunks = [self.chunks[row] for row in np.flatnonzero(is_complete)]
+        self.sampled: Ints = _last_places(self.offsets[1:][is_complete], 1 + num_drafts[is_complete])
 
     def groups(self) -> Iterator[Rows]:
         """The chunks as few runs of like size; all decodes of like context are one."""
@@ -78,9 +80,15 @@ class Batch:
 
 
 def _size(chunk: Chunk) -> tuple[int, int]:
-    return chunk.num_tokens, chunk.sequence.num_cached_tokens
+    return chunk.size, chunk.sequence.num_cached_tokens
 
 
 def _token_ids(chunk: Chunk) -> list[int]:
     start = chunk.sequence.num_cached_tokens
-    return chunk.sequence.token_ids[start : start + chunk.num_tokens]
+    return [*chunk.sequence.token_ids[start : start + chunk.num_tokens], *chunk.drafts]
+
+
+def _last_places(ends: Ints, counts: Ints) -> Ints:
+    """The `counts` places before each of `ends`, all in order."""
+    firsts = ends - counts - (np.cumsum(counts) - counts)
+    return np.repeat(firsts, counts) + np.arange(counts.sum())

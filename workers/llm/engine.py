@@ -2,6 +2,8 @@
 
 import logging
 import time
+from itertools import islice
+from typing import NamedTuple
 
 import torch
 
@@ -19,6 +21,11 @@ from workers.llm.start import start
 from workers.messages import Accepted, Event, JobId, Stats, TextWork
 
 log = logging.getLogger(__name__)
+
+
+class Drawn(NamedTuple):
+    token_id: int
+    likelihood: Likelihood | None
 
 
 class LlmEngine(Engine[TextWork]):
@@ -79,9 +86,7 @@ class LlmEngine(Engine[TextWork]):
             began = time.monotonic()
             self._start(chunks)
             self._advance(Batch(chunks, self._block_tokens))
-            sizes = [chunk.num_tokens for chunk in chunks]
-            num_decodes = sizes.count(1)
-            self._scheduler.pace.note(num_decodes, sum(sizes) - num_decodes, time.monotonic() - began)
+            self._scheduler.note_time(chunks, time.monotonic() - began)
         return self._outbox.take()
 
     def job_ids(self) -> list[JobId]:
@@ -98,6 +103,8 @@ class LlmEngine(Engine[TextWork]):
             queues.num_preemptions,
             self._allocator.usage,
             queues.num_shared_tokens,
+            queues.speculation.num_drafted,
+            queues.speculation.num_accepted,
         )
 
     def _set_paused(self, job_id: JobId, is_paused: bool) -> None:
@@ -116,30 +123,49 @@ class LlmEngine(Engine[TextWork]):
                 self._outbox.start(job)
 
     def _advance(self, batch: Batch) -> None:
-        """One forward; then each sequence whose last token was computed gets its next."""
+        """One forward; then each sequence whose last token was computed gets its next, or several."""
         logits = self._runner.run(batch)
         self._scheduler.note_computed(batch.chunks)
-        if not batch.sampled_sequences:
+        if not batch.sampled_chunks:
             return
-        sequences = batch.sampled_sequences
-        draws = [sequence.draw() for sequence in sequences]
+        asked = [(chunk.sequence, i) for chunk in batch.sampled_chunks for i in range(1 + len(chunk.drafts))]
+        draws = [sequence.draw(num_ahead) for sequence, num_ahead in asked]
         told = Likelihoods(logits, draws)
-        allow(logits, [FormRow(row, s.form) for row, s in enumerate(sequences) if s.form is not None])
+        allow(logits, [FormRow(row, s.form) for row, (s, _) in enumerate(asked) if s.form is not None])
         token_ids = sample(logits, draws)
         likelihoods = told.of(token_ids)
-        for row, (sequence, token_id) in enumerate(zip(sequences, token_ids, strict=True)):
-            if sequence.job.job_id in self._jobs:
-                self._take(sequence, token_id, likelihoods.get(row))
+        drawn = iter([Drawn(token_id, likelihoods.get(row)) for row, token_id in enumerate(token_ids)])
+        for chunk in batch.sampled_chunks:
+            tokens = list(islice(drawn, 1 + len(chunk.drafts)))
+            if chunk.sequence.job.job_id in self._jobs:
+                self._take(chunk, tokens)
 
-    def _take(self, sequence: Sequence, token_id: int, likelihood: Likelihood | None) -> None:
-        if token_id == FAILED:
-            self._fail(sequence.job)
-            return
-        text = sequence.append(token_id, likelihood)
+    def _take(self, chunk: Chunk, drawn: list[Drawn]) -> None:
+        """Add what was drawn, up to the first token that is not its draft, which the next was drawn after."""
+        sequence, text = chunk.sequence, ""
+        for num_accepted, (token_id, likelihood) in enumerate(drawn):
+            if token_id == FAILED:
+                if text:
+                    self._outbox.text(sequence, text)
+                self._fail(sequence.job)
+                return
+            text += sequence.append(token_id, likelihood)
+            if self._is_complete(sequence) or (token_id,) != chunk.drafts[num_accepted : num_accepted + 1]:
+                break
+        if chunk.drafts:
+            self._settle(chunk, num_accepted, drawn)
         if self._is_complete(sequence):
             self._end(sequence, text)
         elif text:
             self._outbox.text(sequence, text)
+
+    def _settle(self, chunk: Chunk, num_accepted: int, drawn: list[Drawn]) -> None:
+        if any(token_id == FAILED for token_id, _ in drawn):
+            # A wrong draft, and what it left in the cache is no number: nobody may come upon it.
+            self._runner.erase(self._scheduler.spoil(chunk.sequence))
+            self._scheduler.restart(chunk)
+        else:
+            self._scheduler.note_accepted(chunk, num_accepted)
 
     def _is_complete(self, sequence: Sequence) -> bool:
         return sequence.end_reason() is not None

@@ -7,23 +7,33 @@ from workers.llm.blocks import BlockAllocator, extend_digests
 from workers.llm.pace import MAX_SHORT_TOKENS, Pace
 from workers.llm.sequence import Sequence
 from workers.llm.shares import Shares
+from workers.llm.speculation import Speculation
 
 
 class Chunk(NamedTuple):
-    """The next `num_tokens` tokens of a sequence: 1 for a decode, more for a prefill."""
+    """The next `num_tokens` tokens of a sequence: 1 for a decode, more for a prefill. And what may follow."""
 
     sequence: Sequence
     num_tokens: int
+    drafts: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The tokens to compute."""
+        return self.num_tokens + len(self.drafts)
 
 
 class Bounds(NamedTuple):
-    """`max_slowdown`: how many times longer a long prompt may make a step for the others; 0 for no limit."""
+    """`max_slowdown`: how many times longer a long prompt, or drafts, may make a step for the others; 0 for
+    no limit. `num_draft_tokens` of a sequence at most; 0 for none.
+    """
 
     max_num_seqs: int
     max_batched_tokens: int
     block_tokens: int
     max_slowdown: float = 0.0
     has_prefix_cache: bool = True
+    num_draft_tokens: int = 0
 
 
 class Budget(NamedTuple):
@@ -61,7 +71,8 @@ class Scheduler:
         # Every running decode takes part in every step.
         self._max_num_seqs = min(bounds.max_num_seqs, bounds.max_batched_tokens)
         self._has_prefix_cache = bounds.has_prefix_cache
-        self.pace = Pace(bounds.max_batched_tokens, bounds.max_slowdown)
+        self._pace = Pace(bounds.max_batched_tokens, bounds.max_slowdown)
+        self.speculation = Speculation(bounds.num_draft_tokens, bounds.max_slowdown)
         # Of the blocks that prompts in this step are on the way to.
         self._coming: set[bytes] = set()
         self.running: list[Sequence] = []
@@ -95,7 +106,8 @@ class Scheduler:
     def schedule(self) -> list[Chunk]:
         """The next step's chunks; empty only when nothing waits and nothing runs."""
         chunks = self._decodes()
-        budget = Budget(self._max_batched_tokens - len(chunks), self.pace.max_long_tokens(len(chunks)))
+        num_decodes = len(chunks)
+        budget = Budget(self._max_batched_tokens - len(chunks), self._pace.max_long_tokens(len(chunks)))
         prefills = [sequence for sequence in self.running if sequence.num_pending_tokens > 1]
         self._coming = {digest for sequence in prefills for digest in self._missing(sequence)}
         for sequence in prefills:
@@ -103,18 +115,37 @@ class Scheduler:
         while budget.num_tokens and (admitted := self._admit()):
             budget = self._take(admitted, budget, chunks)
         for chunk in chunks:
-            self._shares.charge(*chunk)
-        return chunks
+            self._shares.charge(chunk.sequence, chunk.num_tokens)
+        return self._with_drafts(chunks) if len(chunks) == num_decodes else chunks
 
     def note_computed(self, chunks: list[Chunk]) -> None:
-        """The step is done. Blocks that it filled can be shared from now on."""
-        for sequence, num_tokens in chunks:
-            num_full = sequence.num_cached_tokens // self._block_tokens
-            sequence.num_cached_tokens += num_tokens
-            if self._has_prefix_cache and sequence.num_cached_tokens // self._block_tokens > num_full:
-                self._extend_digests(sequence)
-                for place in range(num_full, sequence.num_cached_tokens // self._block_tokens):
-                    self._allocator.keep(sequence.block_table[place], sequence.digests[place])
+        """The step is done. Blocks that it filled can be shared from now on; of drafts nothing is known."""
+        for chunk in chunks:
+            self._note_computed(chunk.sequence, chunk.num_tokens)
+
+    def note_accepted(self, chunk: Chunk, num_accepted: int) -> None:
+        """So many of the chunk's drafts were right, and are tokens of its sequence now."""
+        sequence = chunk.sequence
+        self.speculation.note(sequence, len(chunk.drafts), num_accepted)
+        self._shares.charge(sequence, num_accepted)
+        self._note_computed(sequence, num_accepted)
+        self._trim(sequence)
+
+    def note_time(self, chunks: list[Chunk], step_s: float) -> None:
+        """What the step has taken."""
+        sizes = [chunk.num_tokens for chunk in chunks]
+        num_decodes = sizes.count(1)
+        num_prompt_tokens = sum(sizes) - num_decodes
+        num_drafts = sum(len(chunk.drafts) for chunk in chunks)
+        if not num_drafts:
+            self._pace.note(num_decodes, num_prompt_tokens, step_s)
+        if not num_prompt_tokens:
+            self.speculation.note_time(num_decodes, num_drafts, step_s)
+
+    def restart(self, chunk: Chunk) -> None:
+        """The drafts spoilt what the sequence's blocks hold: it is computed again."""
+        self.speculation.note(chunk.sequence, len(chunk.drafts), 0)
+        self._preempt(chunk.sequence)
 
     def spoil(self, sequence: Sequence) -> list[int]:
         """What the sequence's blocks hold is no good: those that it alone has, for the caller to erase."""
@@ -124,6 +155,38 @@ class Scheduler:
         """In order of rank: who needs a block takes it from the last, which is not yet in the step."""
         decodes = [sequence for sequence in self.running if sequence.num_pending_tokens == 1]
         return [Chunk(sequence, 1) for sequence in decodes if self._grow(sequence)]
+
+    def _with_drafts(self, decodes: list[Chunk]) -> list[Chunk]:
+        """As far as blocks are free: for a guess nobody gives way."""
+        if not self.speculation.max_tokens:
+            return decodes
+        sequences = [chunk.sequence for chunk in decodes]
+        drafts = self.speculation.propose(sequences, self._max_batched_tokens - len(decodes))
+        return [
+            chunk._replace(drafts=tuple(draft[: self._make_room(chunk.sequence, len(draft))]))
+            for chunk, draft in zip(decodes, drafts, strict=True)
+        ]
+
+    def _make_room(self, sequence: Sequence, num_drafts: int) -> int:
+        """For how many drafts the sequence has blocks."""
+        num_needed = -(-(len(sequence.token_ids) + num_drafts) // self._block_tokens)
+        num_new = min(max(0, num_needed - len(sequence.block_table)), self._allocator.num_free)
+        sequence.block_table += self._allocator.allocate(num_new)
+        return min(num_drafts, len(sequence.block_table) * self._block_tokens - len(sequence.token_ids))
+
+    def _trim(self, sequence: Sequence) -> None:
+        """Give back the blocks that only wrong drafts were in."""
+        num_needed = -(-len(sequence.token_ids) // self._block_tokens)
+        self._allocator.free(sequence.block_table[num_needed:])
+        del sequence.block_table[num_needed:]
+
+    def _note_computed(self, sequence: Sequence, num_tokens: int) -> None:
+        num_full = sequence.num_cached_tokens // self._block_tokens
+        sequence.num_cached_tokens += num_tokens
+        if self._has_prefix_cache and sequence.num_cached_tokens // self._block_tokens > num_full:
+            self._extend_digests(sequence)
+            for place in range(num_full, sequence.num_cached_tokens // self._block_tokens):
+                self._allocator.keep(sequence.block_table[place], sequence.digests[place])
 
     def _take(self, sequence: Sequence, budget: Budget, chunks: list[Chunk]) -> Budget:
         """Put as much of the sequence into the step as the budget has room for; return what is left of it."""

@@ -3,6 +3,7 @@
 from workers.detokenizer import Detokenizer
 from workers.llm.grammar import Form
 from workers.llm.logprobs import Likelihood, Trail
+from workers.llm.lookup import Drafter
 from workers.llm.penalties import Biases, TokenCounts
 from workers.llm.sampler import Draw
 from workers.llm.stops import StopFinder
@@ -96,6 +97,7 @@ class Sequence:
         self.trail: Trail | None = None  # where logprobs are asked for
         self.form: Form | None = None  # where the answer has to have one
         self.calls: ToolCallParser | None = None  # where there are tools to call
+        self.drafter: Drafter | None = None  # where its next tokens were to be guessed
 
     @property
     def num_tokens(self) -> int:
@@ -106,15 +108,15 @@ class Sequence:
     def num_pending_tokens(self) -> int:
         return len(self.token_ids) - self.num_cached_tokens
 
-    @property
-    def may_end(self) -> bool:
-        """Whether the answer has as many tokens as it must."""
-        return self.num_tokens >= self.job.sampling.min_tokens
+    def draw(self, num_ahead: int = 0) -> Draw:
+        """What the sampler needs for the next token, or for that after so many more."""
+        position = self.num_tokens + num_ahead
+        barred = _NONE if self._may_end(position) else self.job.end_ids
+        return Draw(self.job.sampling, self.seed, position, self.counts, self.job.biases, barred)
 
-    def draw(self) -> Draw:
-        """What the sampler needs for the next token."""
-        barred = _NONE if self.may_end else self.job.end_ids
-        return Draw(self.job.sampling, self.seed, self.num_tokens, self.counts, self.job.biases, barred)
+    def _may_end(self, num_tokens: int) -> bool:
+        """Whether an answer of so many tokens has as many as it must."""
+        return num_tokens >= self.job.sampling.min_tokens
 
     def restore(self, generated: list[int]) -> None:
         """Take over an answer's beginning that was sent already: its text goes nowhere."""
@@ -135,7 +137,7 @@ class Sequence:
             self.counts.add(token_id)
         if self.form is not None and token_id not in self.job.end_ids:
             self.form.advance(token_id)
-        return self.answer.push(token_id, may_stop=self.may_end)
+        return self.answer.push(token_id, may_stop=self._may_end(self.num_tokens))
 
     def divide(self, text: str, *, is_last: bool = False) -> tuple[str, list[ToolCallPart]]:
         """The part of the answer's next text that may be shown, and what is new of its tool calls."""

@@ -48,6 +48,7 @@ def start(name: str, settings: ModelSettings) -> Parts:
         settings.block_tokens,
         settings.max_slowdown,
         settings.prefix_cache,
+        settings.num_draft_tokens if settings.speculation == "prompt_lookup" else 0,
     )
     limits = Limits(
         max_model_len, settings.max_num_seqs, loaded.vocab_size, intake.has_chat_template, description

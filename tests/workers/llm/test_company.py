@@ -45,8 +45,8 @@ def logits_of(folder: Path, **settings: int) -> list[torch.Tensor]:
 
     def note(batch):  # type: ignore[no-untyped-def]
         logits = run(batch)
-        for row, sequence in enumerate(batch.sampled_sequences):
-            if sequence.job.job_id == 1:
+        for row, chunk in enumerate(batch.sampled_chunks):
+            if chunk.sequence.job.job_id == 1:
                 first.append(logits[row].clone())
         return logits
 

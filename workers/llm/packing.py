@@ -47,11 +47,12 @@ class KernelProduct(Product):
             raise ValueError(f"a product of {self.in_features} inputs got {x.dtype} {tuple(x.shape)}")
         x = x if x.is_contiguous() else x.contiguous()
         output = x.new_empty(*x.shape[:-1], self.out_features)
-        rows = x.numel() // self.in_features
-        self._product(
-            x.data_ptr(), *self._pointers, output.data_ptr(), rows, self.out_features, self.in_features
-        )
+        self.call(x.data_ptr(), None, output.data_ptr(), x.numel() // self.in_features)
         return output
+
+    def call(self, x: int, added: int | None, output: int, num_rows: int) -> None:
+        """The same by addresses; `added [num_rows, out]`, which may be the output, comes on top."""
+        self._product(x, *self._pointers, added, output, num_rows, self.out_features, self.in_features)
 
 
 class DnnProduct(Product):

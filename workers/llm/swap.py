@@ -11,10 +11,19 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from workers.llm.batch import Batch
-from workers.llm.fast import FastAttention, FastGated, FastNorm, FastUnturned, HeadNorms
+from workers.llm.fast import FastAttention, FastGated, FastLayer, FastNorm, FastUnturned, HeadNorms
 from workers.llm.kernels.attention import KernelAttention
 from workers.llm.kernels.library import Kernels
-from workers.llm.packing import Family, Packer, Product, Sibling, find_families, is_linear, pack
+from workers.llm.packing import (
+    Family,
+    KernelProduct,
+    Packer,
+    Product,
+    Sibling,
+    find_families,
+    is_linear,
+    pack,
+)
 from workers.llm.runner import Runner
 from workers.llm.trial import Call, is_alike, record
 
@@ -51,34 +60,56 @@ def _children(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
 def _fast(module: nn.Module | None, calls: Calls, kernels: Kernels) -> nn.Module | None:
     if module is None or module not in calls:
         return None
-    candidates = [*_norms(module, kernels), *_gated(module, kernels), *_attentions(module, calls, kernels)]
+    candidates = [
+        *_norms(module, kernels),
+        *_gated(module, kernels),
+        *_attentions(module, calls, kernels),
+        *_layers(module, calls, kernels),
+    ]
     tries = _tries(module, calls[module]) if candidates else []
     return next((fast for fast in candidates if _stands_in(fast, tries)), None)
 
 
-def _tries(module: nn.Module, call: Call) -> list[tuple[Call, Tensor | None]]:
+def _tries(module: nn.Module, call: Call) -> list[tuple[Call, object]]:
     """What the module was called with and what it gives; to a norm also what has no mean of 0."""
     calls = [call]
     if len(call.arguments) == 1 and not call.named:
         (x,) = call.arguments
         calls.append(Call((x + x.std(),), {}))
-    return [(each, _first(each.of(module))) for each in calls]
+    return [(each, each.of(module)) for each in calls]
 
 
-def _stands_in(fast: nn.Module, tries: list[tuple[Call, Tensor | None]]) -> bool:
+def _stands_in(fast: nn.Module, tries: list[tuple[Call, object]]) -> bool:
     for call, expected in tries:
         try:
-            found = _first(call.of(fast))
+            found = call.of(fast)
         except (TypeError, ValueError, RuntimeError):
             return False
-        if found is None or expected is None or not is_alike(found, expected):
+        if not _is_same(found, expected):
             return False
     return True
 
 
-def _first(output: object) -> Tensor | None:
-    output = output[0] if isinstance(output, tuple) else output
-    return output if isinstance(output, Tensor) else None
+def _is_same(found: object, expected: object) -> bool:
+    """A tensor, or a tuple that begins with one."""
+    if isinstance(found, tuple) and isinstance(expected, tuple):
+        return len(found) == len(expected) and _is_same(found[0], expected[0])
+    return isinstance(found, Tensor) and isinstance(expected, Tensor) and is_alike(found, expected)
+
+
+def _layers(module: nn.Module, calls: Calls, kernels: Kernels) -> Iterator[FastLayer]:
+    children = [child for child in module.children() if not isinstance(child, nn.Dropout)]
+    if len(children) != 4 or not any(hasattr(child, "paged_attention") for child in children):
+        return
+    parts = [_fast(child, calls, kernels) for child in children]
+    attentions = [part for part in parts if isinstance(part, FastAttention)]
+    gated = [part for part in parts if isinstance(part, FastGated)]
+    norms = [part for part in parts if isinstance(part, FastNorm)]
+    if (len(attentions), len(gated), len(norms)) == (1, 1, 2):
+        used = (attentions[0].qkv, attentions[0].output, gated[0].gate_up, gated[0].down)
+        products = [product for product in used if isinstance(product, KernelProduct)]
+        for pair in ((norms[0], norms[1]), (norms[1], norms[0])) if len(products) == len(used) else ():
+            yield FastLayer(attentions[0], gated[0], pair, products)
 
 
 def _norms(module: nn.Module, kernels: Kernels) -> Iterator[FastNorm]:

@@ -10,22 +10,22 @@ from torch import nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
-from tests.models import FAMILIES, MORE_FAMILIES
+from tests.models import FAMILIES, MORE_FAMILIES, make_model
 from tests.workers.llm.driver import Driver
 from workers.llm.kernels.library import kernels_for
 from workers.llm.packing import DnnProduct, KernelProduct, Packer, Product, Sibling, pack
 
-# How many of 3 layers have their attention, and how many modules of the whole model their kernel.
+# Of 3 layers, and of all modules.
 EXPECTED = {
-    "llama": {"FastAttention": 3, "FastGated": 3, "FastNorm": 7, "LlamaDecoderLayer": 3},
-    "qwen2": {"FastAttention": 3, "FastGated": 3, "FastNorm": 7},
-    "qwen3": {"FastAttention": 3, "FastGated": 3, "FastNorm": 7 + 6},
-    "mistral": {"FastAttention": 3, "FastGated": 3, "FastNorm": 7},
+    "llama": {"FastAttention": 3, "FastGated": 3, "FastNorm": 7, "FastLayer": 3},
+    "qwen2": {"FastLayer": 3, "FastAttention": 3, "FastGated": 3, "FastNorm": 7},
+    "qwen3": {"FastLayer": 3, "FastAttention": 3, "FastGated": 3, "FastNorm": 7 + 6},
+    "mistral": {"FastLayer": 3, "FastAttention": 3, "FastGated": 3, "FastNorm": 7},
     "gemma3_text": {"FastAttention": 3, "FastGated": 3, "FastNorm": 13 + 6},
-    "gemma2": {"FastAttention": 3, "FastGated": 3, "FastNorm": 13},
-    "phi3": {"FastAttention": 3, "FastGated": 3, "FastNorm": 7},
-    "granite": {"FastAttention": 3, "FastGated": 3, "FastNorm": 7},
-    "smollm3": {"FastAttention": 2, "FastUnturned": 1, "FastGated": 3, "FastNorm": 7},
+    "gemma2": {"FastLayer": 0, "FastAttention": 3, "FastGated": 3, "FastNorm": 13},
+    "phi3": {"FastLayer": 3, "FastAttention": 3, "FastGated": 3, "FastNorm": 7},
+    "granite": {"FastLayer": 3, "FastAttention": 3, "FastGated": 3, "FastNorm": 7},
+    "smollm3": {"FastLayer": 3, "FastAttention": 2, "FastUnturned": 1, "FastGated": 3, "FastNorm": 7},
     "starcoder2": {"FastAttention": 3, "FastGated": 0, "LayerNorm": 7},
     "olmo2": {"FastAttention": 0, "Olmo2Attention": 3, "FastGated": 3, "FastNorm": 13},
     "cohere": {"FastAttention": 0, "FastGated": 3, "CohereLayerNorm": 4},
@@ -50,6 +50,12 @@ def test_what_stands_in(family: str, model_folder: Callable[[str], Path]) -> Non
 def test_off(llama: Path) -> None:
     found = modules_of(Driver(llama, kernels="off"))
     assert (found["Linear"], found["KernelProduct"], found["FastNorm"]) == (3 * 7 + 1, 0, 0)
+
+
+def test_a_residual_that_is_scaled(tmp_path: Path) -> None:
+    """A layer that does something else between its parts keeps its own way of putting them together."""
+    found = modules_of(Driver(make_model(tmp_path, "granite", residual_multiplier=0.5)))
+    assert (found["FastLayer"], found["FastAttention"], found["FastGated"]) == (0, 3, 3)
 
 
 def test_bfloat16(llama: Path) -> None:

@@ -46,7 +46,7 @@ class Kernels:
         self.gate = _function(library, f"gate_{suffix}", [Address] * 2 + numbers + [ctypes.c_int64])
         self.has_products = bool(library[f"has_products_{suffix}"]())
         self.pack = _function(library, f"pack_{suffix}", [Address] * 2 + numbers)
-        self.product = _function(library, f"product_{suffix}", [Address] * 4 + numbers + [ctypes.c_int64])
+        self.product = _function(library, f"product_{suffix}", [Address] * 5 + numbers + [ctypes.c_int64])
 
 
 def _function(library: ctypes.CDLL, name: str, arguments: list[Any], result: Any = None) -> Any:

@@ -170,11 +170,13 @@ def test_who_reads_again_in_time_has_lost_nothing(tmp_path: Path, fragile_config
 
 
 def test_many_that_are_cut_off_at_once(service: ServiceProcess) -> None:
+    num_before = service.metrics()["total_streams"]
     with ExitStack() as stack:
         for _ in range(20):
             ws = stack.enter_context(bare(service.url, "/v1/chat/completions", RECEIVE_BYTES))
             ws.send_json(**FLOOD)
-        service.wait_for_metrics(lambda m: m["active_streams"] == 20)
+        # On a busy machine the first may have been dropped for their slowness when the last begin.
+        service.wait_for_metrics(lambda m: m["total_streams"] == num_before + 20)
     service.wait_idle()
 
 

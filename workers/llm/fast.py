@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from workers.llm.kernels.attention import KernelAttention
 from workers.llm.kernels.library import Kernels, LayerStruct
-from workers.llm.packing import KernelProduct, Product
+from workers.llm.products import KernelProduct, Product
 
 
 class FastNorm(nn.Module):

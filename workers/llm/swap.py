@@ -14,16 +14,8 @@ from workers.llm.batch import Batch
 from workers.llm.fast import FastAttention, FastGated, FastLayer, FastNorm, FastUnturned, HeadNorms
 from workers.llm.kernels.attention import KernelAttention
 from workers.llm.kernels.library import Kernels
-from workers.llm.packing import (
-    Family,
-    KernelProduct,
-    Packer,
-    Product,
-    Sibling,
-    find_families,
-    is_linear,
-    pack,
-)
+from workers.llm.packing import Family, Packer, Sibling, find_families, is_linear, pack
+from workers.llm.products import KernelProduct, Product
 from workers.llm.runner import Runner
 from workers.llm.trial import Call, is_alike, record
 
@@ -38,9 +30,13 @@ def optimise(model: nn.Module, runner: Runner, kernels: Kernels, batch: Batch) -
     """Leaves a model that computes the same, sooner; `batch` is the step to try it with."""
     _pack(model, runner, Packer(kernels), batch)
     calls = record(runner, batch, list(model.modules()))
+    gone: set[nn.Module] = set()
     for parent, name, module in list(_children(model)):
-        if (fast := _fast(module, calls, kernels)) is not None:
+        if parent in gone:
+            gone.add(module)
+        elif (fast := _fast(module, calls, kernels)) is not None:
             setattr(parent, name, fast)
+            gone.add(module)
 
 
 def _pack(model: nn.Module, runner: Runner, packer: Packer, batch: Batch) -> None:
@@ -51,7 +47,7 @@ def _pack(model: nn.Module, runner: Runner, packer: Packer, batch: Batch) -> Non
 
 
 def _children(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
-    """The innermost last: who is swapped whole is never looked into."""
+    """Parents before their children: who is swapped whole is never looked into."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             yield parent, name, child

@@ -13,7 +13,8 @@ from transformers.pytorch_utils import Conv1D
 from tests.models import FAMILIES, MORE_FAMILIES, make_model
 from tests.workers.llm.driver import Driver
 from workers.llm.kernels.library import kernels_for
-from workers.llm.packing import DnnProduct, KernelProduct, Packer, Product, Sibling, pack
+from workers.llm.packing import Packer, Sibling, pack
+from workers.llm.products import DnnProduct, KernelProduct, Product
 
 # Of 3 layers, and of all modules.
 EXPECTED = {

@@ -10,7 +10,7 @@ from workers.llm.cache import LayerShape
 from workers.llm.kernels import library
 from workers.llm.kernels.attention import KernelAttention, KernelCache, StepTables
 from workers.llm.kernels.library import kernels_for
-from workers.llm.packing import KernelProduct
+from workers.llm.products import KernelProduct
 from workers.llm.scores import Scores
 
 

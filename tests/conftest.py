@@ -1,11 +1,12 @@
 """Started servers, shared between all tests of a run."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from types import FrameType
 
 import pytest
 
+from tests.collaborators import Party
 from tests.service_process import ServiceProcess
 
 STEADY_STEPS_PER_S = 50
@@ -83,3 +84,16 @@ def image_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceP
         service.wait_ready()
         service.check_serves()
         assert service.stop() == 0
+
+
+@pytest.fixture
+async def party() -> AsyncIterator[Party]:
+    """Opens websockets to shared documents; they are closed after the test."""
+    async with Party() as party:
+        yield party
+
+
+@pytest.fixture
+def url(service: ServiceProcess, request: pytest.FixtureRequest) -> str:
+    """Of a document of the test's own."""
+    return f"{service.url}/collaborate/{request.node.name.replace('/', '_')[:100]}"

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
@@ -11,25 +10,13 @@ import pytest
 from msgspec import convert, to_builtins
 
 from service.documents.operations import Compound, Delete, Insert, Operation, read
-from tests.contract.collaborators import Party, Writer
+from tests.collaborators import Party, Writer
 from tests.contract.conftest import ALICE, BOB
 from tests.service_process import ServiceProcess, bearer
 from tests.websocket import TIMEOUT_S, closed_with, error_of, receive
 
 NUM_WRITERS = 4
 NUM_CHANGES = 50
-
-
-@pytest.fixture
-async def party() -> AsyncIterator[Party]:
-    async with Party() as party:
-        yield party
-
-
-@pytest.fixture
-def url(service: ServiceProcess, request: pytest.FixtureRequest) -> str:
-    """Of a document of the test's own."""
-    return f"{service.url}/collaborate/{request.node.name.replace('/', '_')[:100]}"
 
 
 async def test_who_comes_edits_and_leaves_is_heard_by_the_others(party: Party, url: str) -> None:

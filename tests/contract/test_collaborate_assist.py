@@ -1,27 +1,13 @@
 """`assist`: the model writes in a document while people do."""
 
 import asyncio
-from collections.abc import AsyncIterator
-
-import pytest
 
 from service.documents.operations import Delete, Insert
-from tests.contract.collaborators import Party, Writer, YjsClient
+from tests.collaborators import Party, Writer, YjsClient
 from tests.service_process import ServiceProcess
 from tests.websocket import TIMEOUT_S, error_of, receive
 
 WORDS = "alpha beta gamma delta "
-
-
-@pytest.fixture
-async def party() -> AsyncIterator[Party]:
-    async with Party() as party:
-        yield party
-
-
-@pytest.fixture
-def url(service: ServiceProcess, request: pytest.FixtureRequest) -> str:
-    return f"{service.url}/collaborate/{request.node.name}"
 
 
 async def test_everyone_sees_what_the_model_writes(party: Party, url: str) -> None:

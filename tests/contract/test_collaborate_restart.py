@@ -7,7 +7,7 @@ from pathlib import Path
 from pycrdt import Doc, Text
 
 from service.documents.operations import Insert
-from tests.contract.collaborators import Party, Writer, YjsClient
+from tests.collaborators import Party, Writer, YjsClient
 from tests.service_process import ServiceProcess
 from tests.websocket import TIMEOUT_S, closed_with, receive
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,23 +18,12 @@ from service.documents.yjs_wire import (
     step1_frame,
     update_frame,
 )
-from tests.contract.collaborators import Party, Writer, YjsClient
+from tests.collaborators import Party, Writer, YjsClient
 from tests.contract.conftest import ALICE
 from tests.service_process import ServiceProcess, bearer
 from tests.websocket import TIMEOUT_S, closed_with
 
 NUM_CHANGES = 30
-
-
-@pytest.fixture
-async def party() -> AsyncIterator[Party]:
-    async with Party() as party:
-        yield party
-
-
-@pytest.fixture
-def url(service: ServiceProcess, request: pytest.FixtureRequest) -> str:
-    return f"{service.url}/collaborate/{request.node.name[:100]}"
 
 
 async def test_both_kinds_edit_one_text(party: Party, url: str) -> None:

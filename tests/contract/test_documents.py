@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from service.documents.operations import Insert
-from tests.contract.collaborators import Party, Writer
+from tests.collaborators import Party, Writer
 from tests.contract.conftest import ALICE, BOB
 from tests.service_process import ServiceProcess, bearer
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
 from shutil import copy
@@ -12,7 +11,7 @@ from typing import Any, Self
 import pytest
 
 from service.documents.operations import Delete, Insert
-from tests.contract.collaborators import Party, Writer
+from tests.collaborators import Party, Writer
 from tests.requirements import lack, need
 from tests.service_process import ServiceProcess
 from tests.websocket import TIMEOUT_S
@@ -76,17 +75,6 @@ class NodeEditor:
         self._process.stdin.close()
         async with asyncio.timeout(TIMEOUT_S):
             assert await self._process.wait() == 0
-
-
-@pytest.fixture
-async def party() -> AsyncIterator[Party]:
-    async with Party() as party:
-        yield party
-
-
-@pytest.fixture
-def url(service: ServiceProcess, request: pytest.FixtureRequest) -> str:
-    return f"{service.url}/collaborate/{request.node.name}"
 
 
 async def write(writer: Writer, first: int) -> None:

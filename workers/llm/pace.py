@@ -3,9 +3,11 @@
 # Up to this a prompt is let in as it is: computed in pieces it would make the batch grow too slowly.
 MAX_SHORT_TOKENS = 128
 # Less than this is not worth a step's fixed costs: a prompt must come to its end.
-MIN_TOKENS = 8
+MIN_TOKENS = 4
 # Share of a new measurement in the estimates.
 WEIGHT = 0.2
+# One step in so many goes without long prompts: answers grow, and what their step takes with them.
+STEPS_PER_LOOK = 32
 
 
 class Pace:
@@ -20,19 +22,24 @@ class Pace:
         self._max_slowdown = max_slowdown
         self._decode_s = 0.0
         self._token_s = 0.0
+        self._num_unseen = 0  # steps since the last whose decodes were measured alone
 
     def max_long_tokens(self, num_decodes: int) -> int:
-        """Of all long prompts together in a step with so many decodes."""
+        """Of all long prompts together in a step with so many decodes. Asked once a step."""
         room = self._max_tokens - num_decodes
         if not (num_decodes and self._max_slowdown):
             return room
         if not (self._decode_s and self._token_s):
             return min(room, 4 * MIN_TOKENS)
+        if self._num_unseen >= STEPS_PER_LOOK:
+            self._num_unseen = 0
+            return 0
         num_tokens = int((self._max_slowdown - 1) * self._decode_s / self._token_s)
         return min(room, max(MIN_TOKENS, num_tokens))
 
     def note(self, num_decodes: int, num_prompt_tokens: int, step_s: float) -> None:
         """What a step has taken."""
+        self._num_unseen = self._num_unseen + 1 if num_prompt_tokens else 0
         if not num_prompt_tokens:
             self._decode_s = _mixed(self._decode_s, step_s)
         elif not num_decodes:

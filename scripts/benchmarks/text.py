@@ -3,7 +3,8 @@
 The same model, prompts and lengths, greedy, one compute thread each, in turns within one run; who is not
 measured is stopped meanwhile. `transformers serve` runs where its extra `serving` is installed (or
 `--transformers PYTHON` names a Python that has it), llama.cpp's server where `--llama-server PATH` does.
-All other flags go to the service and to the bare loop (`--model FOLDER`, `--dtype float32`).
+All other flags go to the service and to the bare loop (`--model FOLDER`, `--dtype float32`). At the end come
+the bars of `text_prompts.py`.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 
 from transformers import AutoTokenizer
 
-from scripts.benchmarks import load
+from scripts.benchmarks import load, text_prompts
 from scripts.benchmarks.report import bar, percentile
 from scripts.benchmarks.servers import Paused, llama_server, sluice, transformers_server
 from scripts.benchmarks.text_model import gguf_file, model_folder, prompts
@@ -151,6 +152,7 @@ def main(argv: list[str]) -> None:
         for num_streams in BATCHES:
             texts = [list(islice(supply, num_streams)) for _ in range(own.rounds + 1)]
             results += judge(num_streams, measure(bare, contestants, texts))
+    results += text_prompts.run(flags)
     print(f"{sum(results)} of {len(results)} bars met")
 
 

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerB
 
 from tests.models import CHAT_TEMPLATE, SPECIAL
 
-FOLDER = Path("~/.cache/sluice/bench/llama-88m").expanduser()
+FOLDER = Path("~/.cache/sluice/bench/llama-88m-8k").expanduser()
 GGUF = "model-bf16.gguf"
 VOCAB_SIZE = 16_384
 SHAPE = {
@@ -24,7 +24,7 @@ SHAPE = {
     "intermediate_size": 2048,
     "num_attention_heads": 12,
     "num_key_value_heads": 4,
-    "max_position_embeddings": 2048,
+    "max_position_embeddings": 8192,
     "tie_word_embeddings": True,
 }
 # Prompts, template included.

@@ -85,7 +85,7 @@ def worker_gauges(supervisor: Supervisor) -> Iterator[Metric]:
     for name, text, key in (
         ("shared_prompt", "Tokens of prompts that were found in the cache.", "shared"),
         ("drafted", "Tokens guessed from a text's own repetitions.", "drafted"),
-        ("accepted", "Tokens that were guessed right.", "accepted"),
+        ("accepted_draft", "Tokens that were guessed right.", "accepted"),
     ):
         counts = {(w["model"], str(w["index"])): w["stats"][f"num_{key}_tokens"] for w in workers}
         yield labelled_counter(f"sluice_{name}_tokens", text, labels, counts)

@@ -33,6 +33,9 @@ NAMES = {
     "sluice_running_sequences": "gauge",
     "sluice_waiting_sequences": "gauge",
     "sluice_cache_usage_ratio": "gauge",
+    "sluice_shared_prompt_tokens": "counter",
+    "sluice_drafted_tokens": "counter",
+    "sluice_accepted_draft_tokens": "counter",
     "sluice_worker_restarts": "counter",
 }
 

@@ -1,5 +1,6 @@
 """Where each group of chunks finds its queries, keys and values; made once per step and window."""
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +37,11 @@ class Layout:
         self._dtype = dtype
         self._device = device
         self._groups: dict[int | None, list[Group]] = {}
-        self.slots = self._on_device(batch.slots)
+
+    @cached_property
+    def slots(self) -> Tensor:
+        """Where the tokens' keys and values go, `[T]`."""
+        return self._on_device(self._batch.slots)
 
     def groups(self, window: int | None) -> list[Group]:
         """The groups for layers that see the last `window` tokens only (None: all)."""

@@ -16,6 +16,7 @@ from workers.llm.runner import Runner
 from workers.llm.selfcheck import CHUNKS, check_chunks, expected_logits
 from workers.llm.swap import optimise
 from workers.llm.trial import make_batch
+from workers.llm.varlen import Varlen, find_varlen
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +38,24 @@ def prepare(name: str, loaded: LoadedModel, settings: ModelSettings) -> tuple[Ru
         if kernels is None:
             raise
         log.warning("not with kernels", extra={"model": name, "error": " ".join(str(error).split())})
-        return None
+        if isinstance(kernels, Kernels):
+            return None
+        # Nothing in the model was swapped, and the cache is the same.
+        runner.leave_varlen()
+        runner.erase(list(range(-(-sum(CHUNKS) // settings.block_tokens))))
+        _settle(loaded, runner, None, num_blocks * settings.block_tokens, settings.block_tokens)
     return runner, num_blocks
 
 
 def _settle(
-    loaded: LoadedModel, runner: Runner, kernels: Kernels | None, num_tokens: int, block_tokens: int
+    loaded: LoadedModel,
+    runner: Runner,
+    kernels: Kernels | Varlen | None,
+    num_tokens: int,
+    block_tokens: int,
 ) -> None:
     expected = expected_logits(loaded.model)
-    if kernels is not None:
+    if isinstance(kernels, Kernels):
         longest = min(loaded.max_model_len or num_tokens, num_tokens)
         optimise(loaded.model, runner, kernels, make_batch(loaded.vocab_size, longest, block_tokens))
     if num_tokens >= sum(CHUNKS):
@@ -54,16 +64,33 @@ def _settle(
 
 def _kernels(
     name: str, settings: ModelSettings, shapes: list[LayerShape], device: torch.device
-) -> Kernels | None:
-    """Our own, where they know all that the model asks for, and there is a compiler."""
+) -> Kernels | Varlen | None:
+    """What attends sooner than torch's common operators on this device, for what the model asks."""
+    if settings.kernels == "off":
+        return None
+    if device.type != "cpu":
+        return _varlen(name, settings, shapes, device)
     dtypes = {shape.dtype for shape in shapes}
-    if settings.kernels == "off" or device.type != "cpu" or len(dtypes) != 1:
+    if len(dtypes) != 1:
         return None
     try:
         return kernels_for(dtypes.pop())
     except BuildError as error:
         log.warning("no kernels: torch's own operators do it", extra={"model": name, "error": str(error)})
         return None
+
+
+def _varlen(
+    name: str, settings: ModelSettings, shapes: list[LayerShape], device: torch.device
+) -> Varlen | None:
+    varlen = find_varlen(device)
+    if varlen is None or not any(varlen.takes(shape) for shape in shapes):
+        return None
+    if settings.block_tokens % varlen.page_tokens:
+        what = f"block_tokens {settings.block_tokens} is no multiple of {varlen.page_tokens}"
+        log.warning("no attention by varlen_attn", extra={"model": name, "error": what})
+        return None
+    return varlen
 
 
 def _num_blocks(loaded: LoadedModel, settings: ModelSettings, token_bytes: int) -> int:

@@ -3,7 +3,6 @@
 import inspect
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -13,18 +12,27 @@ from workers.llm.cache import LayerCache, LayerShape
 from workers.llm.kernels.attention import KernelAttention, KernelCache, StepTables
 from workers.llm.kernels.library import Kernels
 from workers.llm.layout import Layout
+from workers.llm.upload import upload
+from workers.llm.varlen import Varlen, VarlenAttention, VarlenStep, make_step, step_arrays
 
 
 class Runner:
-    """Owns the model and its cache; knows nothing of jobs. With `kernels`, attention is theirs."""
+    """Owns the model and its cache; knows nothing of jobs.
+
+    With `kernels` attention is theirs; with a `Varlen` it is that function's, in all layers that it takes.
+    """
 
     def __init__(
-        self, model: PreTrainedModel, layers: dict[nn.Module, LayerShape], kernels: Kernels | None
+        self,
+        model: PreTrainedModel,
+        layers: dict[nn.Module, LayerShape],
+        kernels: Kernels | Varlen | None,
     ) -> None:
         self._model = model
         self._modules = list(layers)
         self._shapes = list(layers.values())
-        self._kernels = kernels
+        self._kernels = kernels if isinstance(kernels, Kernels) else None
+        self._varlen = kernels if isinstance(kernels, Varlen) else None
         self._tables = StepTables()
         self._attentions: list[PagedAttention | KernelAttention] = []
         self._can_slice = "logits_to_keep" in inspect.signature(model.forward).parameters
@@ -49,18 +57,25 @@ class Runner:
     def _attention(
         self, shape: LayerShape, num_blocks: int, block_tokens: int
     ) -> PagedAttention | KernelAttention:
-        if self._kernels is None:
-            return PagedAttention(LayerCache(shape, num_blocks, block_tokens, self.device))
-        return KernelAttention(
-            self._kernels, shape, KernelCache(shape, num_blocks, block_tokens), self._tables
-        )
+        if self._kernels is not None:
+            cache = KernelCache(shape, num_blocks, block_tokens)
+            return KernelAttention(self._kernels, shape, cache, self._tables)
+        pool = LayerCache(shape, num_blocks, block_tokens, self.device)
+        if self._varlen is not None and self._varlen.takes(shape):
+            return VarlenAttention(pool, self._varlen)
+        return PagedAttention(pool)
+
+    def leave_varlen(self) -> None:
+        """From now on attention is made of torch's common operators, over the same cache."""
+        self._varlen = None
 
     def run(self, batch: Batch) -> Tensor:
         """Compute the batch; return the logits `[S', V]` of the places to sample."""
-        self._lay_out(batch)
-        input_ids = torch.from_numpy(batch.input_ids).to(self.device)
-        positions = torch.from_numpy(batch.positions).to(self.device)
-        sampled = torch.from_numpy(batch.sampled).to(self.device)
+        arrays = [batch.input_ids, batch.positions, batch.sampled]
+        if self._varlen is not None:
+            arrays += step_arrays(batch)
+        input_ids, positions, sampled, *rest = upload(arrays, self.device)
+        self._lay_out(batch, make_step(batch, rest) if rest else None)
         arguments: dict[str, Any] = {"logits_to_keep": sampled} if self._can_slice else {}
         output = self._model(
             input_ids=input_ids.unsqueeze(0),
@@ -71,13 +86,16 @@ class Runner:
         logits: Tensor = output.logits[0]
         return logits if self._can_slice else logits.index_select(0, sampled)
 
-    def _lay_out(self, batch: Batch) -> None:
-        self._tables.lay_out(batch)
-        if self._kernels is None:
-            layout = Layout(batch, self._shapes[0].dtype, self.device)
-            for attention in self._attentions:
-                assert isinstance(attention, PagedAttention)
-                attention.layout = layout
+    def _lay_out(self, batch: Batch, step: VarlenStep | None) -> None:
+        if self._kernels is not None:
+            self._tables.lay_out(batch)
+            return
+        layout = Layout(batch, self._shapes[0].dtype, self.device)
+        for attention in self._attentions:
+            assert isinstance(attention, PagedAttention)
+            attention.layout = layout
+            if isinstance(attention, VarlenAttention):
+                attention.step = step
 
     def erase(self, blocks: list[int]) -> None:
         """Forget what is in these blocks: what is no number must not reach their next owner."""

@@ -1,0 +1,144 @@
+"""Greedy answers by the layout, the metadata and the cache that `varlen_attn` is given are `generate`'s.
+
+Where the function itself runs is tests/gpu; here another stands in for it that keeps to its contract.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.workers.llm.conftest import Generate
+from tests.workers.llm.driver import GREEDY, Driver, change
+from tests.workers.llm.flash import Flash
+from tests.workers.llm.test_parity import PROMPTS
+from workers.llm.cache import LayerShape
+from workers.llm.varlen import Varlen, find_varlen
+
+NUM_TOKENS = 14
+SAMPLING = change(GREEDY, max_tokens=NUM_TOKENS)
+CPU = torch.device("cpu")
+# gemma2 caps its scores and gpt_oss has sinks: there the common operators stay.
+WITH, WITHOUT = ("llama", "qwen3", "mistral", "gemma3_text", "gpt2"), ("gemma2", "gpt_oss")
+
+
+@pytest.fixture
+def flash(monkeypatch: pytest.MonkeyPatch) -> Flash:
+    flash = Flash(page_tokens=4)
+    stand_in(flash, monkeypatch)
+    return flash
+
+
+def stand_in(flash: Flash, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: no kernels for a CPU, and a function that takes the model's layers."""
+    from workers.llm import prepare
+
+    monkeypatch.setattr(prepare, "find_varlen", lambda _: flash.varlen)
+    monkeypatch.setattr(prepare, "_kernels", prepare._varlen)
+
+
+@pytest.mark.parametrize("family", WITH + WITHOUT)
+def test_joins_leaves_and_preemption(
+    family: str, flash: Flash, model_folder: Callable[[str], Path], generate: Generate
+) -> None:
+    folder = model_folder(family)
+    one_block = Driver(folder, block_tokens=4).engine._runner.token_bytes * 4
+    driver = Driver(folder, block_tokens=4, cache_bytes=one_block * 24, max_batched_tokens=40)
+    job_ids = []
+    for prompt in PROMPTS:
+        job_ids.append(driver.add_tokens(prompt, SAMPLING))
+        leaver = driver.add_tokens(prompt[::-1], SAMPLING)
+        driver.step()
+        driver.engine.cancel(leaver)
+    driver.run()
+    assert driver.engine.stats().num_preemptions
+    for job_id, prompt in zip(job_ids, PROMPTS, strict=True):
+        assert driver.token_ids(job_id) == generate(family, prompt, NUM_TOKENS)
+    assert bool(flash.num_calls) == bool(flash.num_mixed) == (family in WITH)
+
+
+@pytest.mark.parametrize("block_tokens", [4, 32])
+def test_prefixes_that_others_have_computed(block_tokens: int, flash: Flash, llama: Path) -> None:
+    driver = Driver(llama, block_tokens=block_tokens, max_batched_tokens=24)
+    alone = driver.generate(PROMPTS[7], SAMPLING).token_ids
+    again = [driver.add_tokens(PROMPTS[7], SAMPLING) for _ in range(3)]
+    driver.run()
+    assert [driver.token_ids(job_id) for job_id in again] == [alone] * 3
+    assert driver.engine.stats().num_shared_tokens
+    assert flash.num_calls
+
+
+def test_a_window_is_the_keys_left_of_the_query(flash: Flash, model_folder: Callable[[str], Path]) -> None:
+    Driver(model_folder("gemma3_text"), block_tokens=4).generate(PROMPTS[2])
+    assert flash.windows == {(-1, 0), (6, 0)}
+
+
+def test_drafts(flash: Flash, llama: Path) -> None:
+    """Chunks of several tokens after a context, some of them taken back."""
+    plain = Driver(llama, block_tokens=4).generate(PROMPTS[2] * 2, change(GREEDY, max_tokens=40))
+    driver = Driver(llama, block_tokens=4, speculation="prompt_lookup")
+    assert driver.generate(PROMPTS[2] * 2, change(GREEDY, max_tokens=40)).token_ids == plain.token_ids
+    assert flash.num_calls
+
+
+@pytest.mark.parametrize("fault", ["wrong", "raises", "no number"])
+def test_without_it_where_it_does_not_work(
+    fault: str,
+    llama: Path,
+    generate: Generate,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    flash = Flash(page_tokens=4)
+
+    def attend(query: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+        flash.num_calls += 1
+        if fault == "raises":
+            raise RuntimeError("no such\nkernel image")
+        return torch.full_like(query, float("nan") if fault == "no number" else 1.0)
+
+    flash.varlen = Varlen(attend, (torch.float32,), 4)
+    stand_in(flash, monkeypatch)
+    with caplog.at_level(logging.WARNING):
+        driver = Driver(llama, block_tokens=4)
+    assert [record.message for record in caplog.records] == ["not with kernels"]
+    num_calls = flash.num_calls
+    assert num_calls
+    assert driver.generate(PROMPTS[3], SAMPLING).token_ids == generate("llama", PROMPTS[3], NUM_TOKENS)
+    assert flash.num_calls == num_calls
+
+
+def test_only_in_blocks_that_it_takes(
+    llama: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    flash = Flash(page_tokens=256)
+    stand_in(flash, monkeypatch)
+    with caplog.at_level(logging.WARNING):
+        Driver(llama, block_tokens=16).generate(PROMPTS[3])
+    assert [record.error for record in caplog.records] == ["block_tokens 16 is no multiple of 256"]  # type: ignore[attr-defined]
+    assert not flash.num_calls
+
+
+def test_what_it_takes() -> None:
+    varlen = Varlen(torch.add)
+    assert varlen.takes(LayerShape(2, 128, 128, torch.bfloat16))
+    for shape in (
+        LayerShape(2, 128, 128, torch.float32),
+        LayerShape(2, 192, 128, torch.bfloat16),
+        LayerShape(2, 36, 36, torch.bfloat16),
+        LayerShape(2, 264, 264, torch.float16),
+    ):
+        assert not varlen.takes(shape)
+
+
+def test_never_on_a_cpu() -> None:
+    assert find_varlen(CPU) is None
+
+
+def test_this_torch_has_what_the_attention_is_called_with() -> None:
+    from torch.nn.attention.varlen import varlen_attn
+
+    named = {"scale", "window_size", "enable_gqa", "seqused_k", "block_table", "num_splits"}
+    assert named <= set(varlen_attn.__kwdefaults__ or {})

@@ -168,6 +168,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     speculation: Literal["off", "prompt_lookup"]
     num_draft_tokens: Annotated[int, Meta(ge=1, le=64)]
     kernels: Literal["auto", "off"]
+    cuda_graphs: bool
     steps: Annotated[list[Name], Meta(min_length=1, max_length=64)]
     stages: dict[Name, StageSettings]
     image_steps: Annotated[int, Meta(ge=1, le=1_000)]

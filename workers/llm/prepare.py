@@ -8,6 +8,7 @@ from config.settings import ModelSettings
 from workers.errors import LoadError
 from workers.llm import memory
 from workers.llm.cache import LayerShape
+from workers.llm.graphs import Room, cuda_recorder, row_sizes
 from workers.llm.kernels.build import BuildError
 from workers.llm.kernels.library import Kernels, kernels_for
 from workers.llm.load import LoadedModel
@@ -30,7 +31,9 @@ def prepare(name: str, loaded: LoadedModel, settings: ModelSettings) -> tuple[Ru
     kernels = _kernels(name, settings, list(layers.values()), loaded.model.device)
     runner = Runner(loaded.model, layers, kernels)
     num_blocks = _num_blocks(loaded, settings, runner.token_bytes)
-    runner.make_cache(num_blocks, settings.block_tokens)
+    has_graphs = settings.cuda_graphs and isinstance(kernels, Varlen)
+    # The last is nobody's: padding rows write there.
+    runner.make_cache(num_blocks + has_graphs, settings.block_tokens)
     log.info("cache made", extra={"model": name, "blocks": num_blocks, "bytes": runner.cache_bytes})
     try:
         _settle(loaded, runner, kernels, num_blocks * settings.block_tokens, settings.block_tokens)
@@ -44,7 +47,21 @@ def prepare(name: str, loaded: LoadedModel, settings: ModelSettings) -> tuple[Ru
         runner.leave_varlen()
         runner.erase(list(range(-(-sum(CHUNKS) // settings.block_tokens))))
         _settle(loaded, runner, None, num_blocks * settings.block_tokens, settings.block_tokens)
+        has_graphs = False
+    if has_graphs:
+        _record(name, loaded, settings, (runner, num_blocks))
     return runner, num_blocks
+
+
+def _record(name: str, loaded: LoadedModel, settings: ModelSettings, made: tuple[Runner, int]) -> None:
+    """Where decode steps cannot be recorded, each is given to the device operation by operation."""
+    runner, num_blocks = made
+    longest = -(-loaded.max_model_len // settings.block_tokens) or num_blocks
+    room = Room(min(longest, num_blocks), settings.block_tokens, num_blocks, runner.device)
+    try:
+        runner.record(cuda_recorder(runner.device), row_sizes(settings.max_num_seqs), room)
+    except Exception as error:
+        log.warning("no cuda graphs", extra={"model": name, "error": " ".join(str(error).split())})
 
 
 def _settle(

@@ -6,9 +6,11 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from workers.errors import LoadError
 from workers.llm.attention import PagedAttention
 from workers.llm.batch import Batch
 from workers.llm.cache import LayerCache, LayerShape
+from workers.llm.graphs import DecodeGraphs, Recorder, Room
 from workers.llm.kernels.attention import KernelAttention, KernelCache, StepTables
 from workers.llm.kernels.library import Kernels
 from workers.llm.layout import Layout
@@ -33,6 +35,7 @@ class Runner:
         self._shapes = list(layers.values())
         self._kernels = kernels if isinstance(kernels, Kernels) else None
         self._varlen = kernels if isinstance(kernels, Varlen) else None
+        self._graphs: DecodeGraphs | None = None
         self._tables = StepTables()
         self._attentions: list[PagedAttention | KernelAttention] = []
         self._can_slice = "logits_to_keep" in inspect.signature(model.forward).parameters
@@ -71,12 +74,19 @@ class Runner:
 
     def run(self, batch: Batch) -> Tensor:
         """Compute the batch; return the logits `[S', V]` of the places to sample."""
+        if self._graphs is not None and self._graphs.takes(batch):
+            return self._graphs.run(batch)
         arrays = [batch.input_ids, batch.positions, batch.sampled]
         if self._varlen is not None:
             arrays += step_arrays(batch)
         input_ids, positions, sampled, *rest = upload(arrays, self.device)
         self._lay_out(batch, make_step(batch, rest) if rest else None)
-        arguments: dict[str, Any] = {"logits_to_keep": sampled} if self._can_slice else {}
+        return self._forward(input_ids, positions, sampled)
+
+    def _forward(self, input_ids: Tensor, positions: Tensor, sampled: Tensor | None) -> Tensor:
+        """The logits of the places `sampled`; of all, without."""
+        is_sliced = self._can_slice and sampled is not None
+        arguments: dict[str, Any] = {"logits_to_keep": sampled} if is_sliced else {}
         output = self._model(
             input_ids=input_ids.unsqueeze(0),
             position_ids=positions.unsqueeze(0),
@@ -84,7 +94,23 @@ class Runner:
             **arguments,
         )
         logits: Tensor = output.logits[0]
-        return logits if self._can_slice else logits.index_select(0, sampled)
+        return logits if is_sliced or sampled is None else logits.index_select(0, sampled)
+
+    def record(self, recorder: Recorder, sizes: list[int], room: Room) -> None:
+        """From now on batches of one token a row are replayed. Raises LoadError, or what `recorder` raises;
+        then all stays as it was.
+
+        For layers that attend by a `Varlen` only: no other attention has the same shapes in each step.
+        """
+        if not all(isinstance(attention, VarlenAttention) for attention in self._attentions):
+            raise LoadError("not all its layers attend by varlen_attn")
+        self._graphs = DecodeGraphs(self._decode, recorder, sizes, room)
+
+    def _decode(self, input_ids: Tensor, positions: Tensor, step: VarlenStep) -> Tensor:
+        for attention in self._attentions:
+            assert isinstance(attention, VarlenAttention)
+            attention.layout, attention.step = None, step
+        return self._forward(input_ids, positions, None)
 
     def _lay_out(self, batch: Batch, step: VarlenStep | None) -> None:
         if self._kernels is not None:

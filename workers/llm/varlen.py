@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workers.errors import LoadError
 from workers.llm.attention import PagedAttention
 from workers.llm.batch import Batch
 from workers.llm.cache import LayerCache, LayerShape
@@ -88,6 +89,8 @@ class VarlenAttention(PagedAttention):
         """Query `[1, H, T, D]`, key and value `[1, Hkv, T, D]` of the packed step → `[1, T, H, D]`."""
         step = self.step
         if step is None or scores.softcap is not None or scores.sinks is not None:
+            if self.layout is None:
+                raise LoadError("its attention has caps or sinks")
             return super().attend(query, key, value, scores, window)
         self.cache.write(step.slots, key[0].transpose(0, 1), value[0].transpose(0, 1))
         output: Tensor = self._function(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from workers.llm.scheduler import Chunk
+from workers.llm.chunks import Chunk
 
 Ints = npt.NDArray[np.int64]
 

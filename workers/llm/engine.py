@@ -11,11 +11,11 @@ from config.settings import ModelSettings
 from workers.engine import Engine
 from workers.errors import JobError
 from workers.llm.batch import Batch
+from workers.llm.chunks import Chunk
 from workers.llm.grammar import FormRow, allow
 from workers.llm.logprobs import Likelihood, Likelihoods
 from workers.llm.outbox import Outbox
 from workers.llm.sampler import FAILED, sample
-from workers.llm.scheduler import Chunk
 from workers.llm.sequence import Job, Sequence
 from workers.llm.start import start
 from workers.messages import Accepted, Event, JobId, Stats, TextWork
@@ -102,7 +102,7 @@ class LlmEngine(Engine[TextWork]):
             self._num_steps,
             queues.num_preemptions,
             self._allocator.usage,
-            queues.num_shared_tokens,
+            queues.prefixes.num_shared_tokens,
             queues.speculation.num_drafted,
             queues.speculation.num_accepted,
         )

@@ -1,49 +1,14 @@
 """Which sequences take part in the next step, and with how many tokens."""
 
 from bisect import insort
-from typing import NamedTuple
 
-from workers.llm.blocks import BlockAllocator, extend_digests
+from workers.llm.blocks import BlockAllocator
+from workers.llm.chunks import Bounds, Budget, Chunk
 from workers.llm.pace import MAX_SHORT_TOKENS, Pace
+from workers.llm.prefixes import Prefixes
 from workers.llm.sequence import Sequence
 from workers.llm.shares import Shares
 from workers.llm.speculation import Speculation
-
-
-class Chunk(NamedTuple):
-    """The next `num_tokens` tokens of a sequence: 1 for a decode, more for a prefill. And what may follow."""
-
-    sequence: Sequence
-    num_tokens: int
-    drafts: tuple[int, ...] = ()
-
-    @property
-    def size(self) -> int:
-        """The tokens to compute."""
-        return self.num_tokens + len(self.drafts)
-
-
-class Bounds(NamedTuple):
-    """`max_slowdown`: how many times longer a long prompt, or drafts, may make a step for the others; 0 for
-    no limit. `num_draft_tokens` of a sequence at most; 0 for none.
-    """
-
-    max_num_seqs: int
-    max_batched_tokens: int
-    block_tokens: int
-    max_slowdown: float = 0.0
-    has_prefix_cache: bool = True
-    num_draft_tokens: int = 0
-
-
-class Budget(NamedTuple):
-    """What a step has room for: tokens in all, and of long prompts."""
-
-    num_tokens: int
-    num_long_tokens: int
-
-    def less(self, num_tokens: int, *, is_long: bool) -> "Budget":
-        return Budget(self.num_tokens - num_tokens, self.num_long_tokens - (num_tokens if is_long else 0))
 
 
 def _rank(sequence: Sequence) -> tuple[int, int]:
@@ -70,16 +35,13 @@ class Scheduler:
         self._max_batched_tokens = bounds.max_batched_tokens
         # Every running decode takes part in every step.
         self._max_num_seqs = min(bounds.max_num_seqs, bounds.max_batched_tokens)
-        self._has_prefix_cache = bounds.has_prefix_cache
         self._pace = Pace(bounds.max_batched_tokens, bounds.max_slowdown)
         self.speculation = Speculation(bounds.num_draft_tokens, bounds.max_slowdown)
-        # Of the blocks that prompts in this step are on the way to.
-        self._coming: set[bytes] = set()
+        self.prefixes = Prefixes(allocator, bounds.block_tokens, is_on=bounds.has_prefix_cache)
         self.running: list[Sequence] = []
         self.waiting: list[Sequence] = []
         self.paused: list[Sequence] = []
         self.num_preemptions = 0
-        self.num_shared_tokens = 0
         self._num_added = 0
         self._shares = Shares()
 
@@ -87,7 +49,7 @@ class Scheduler:
         self._num_added += 1
         sequence.age = self._num_added
         self._shares.enter(sequence.job.owner)
-        self._extend_digests(sequence)
+        self.prefixes.enter(sequence)
         insort(self.paused if sequence.job.is_paused else self.waiting, sequence, key=_rank)
 
     def remove(self, sequence: Sequence) -> None:
@@ -109,7 +71,7 @@ class Scheduler:
         num_decodes = len(chunks)
         budget = Budget(self._max_batched_tokens - len(chunks), self._pace.max_long_tokens(len(chunks)))
         prefills = [sequence for sequence in self.running if sequence.num_pending_tokens > 1]
-        self._coming = {digest for sequence in prefills for digest in self._missing(sequence)}
+        self.prefixes.begin_step(prefills)
         for sequence in prefills:
             budget = self._take(sequence, budget, chunks)
         while budget.num_tokens and (admitted := self._admit()):
@@ -121,14 +83,14 @@ class Scheduler:
     def note_computed(self, chunks: list[Chunk]) -> None:
         """The step is done. Blocks that it filled can be shared from now on; of drafts nothing is known."""
         for chunk in chunks:
-            self._note_computed(chunk.sequence, chunk.num_tokens)
+            self.prefixes.note_computed(chunk.sequence, chunk.num_tokens)
 
     def note_accepted(self, chunk: Chunk, num_accepted: int) -> None:
         """So many of the chunk's drafts were right, and are tokens of its sequence now."""
         sequence = chunk.sequence
         self.speculation.note(sequence, len(chunk.drafts), num_accepted)
         self._shares.charge(sequence, num_accepted)
-        self._note_computed(sequence, num_accepted)
+        self.prefixes.note_computed(sequence, num_accepted)
         self._trim(sequence)
 
     def note_time(self, chunks: list[Chunk], step_s: float) -> None:
@@ -180,14 +142,6 @@ class Scheduler:
         self._allocator.free(sequence.block_table[num_needed:])
         del sequence.block_table[num_needed:]
 
-    def _note_computed(self, sequence: Sequence, num_tokens: int) -> None:
-        num_full = sequence.num_cached_tokens // self._block_tokens
-        sequence.num_cached_tokens += num_tokens
-        if self._has_prefix_cache and sequence.num_cached_tokens // self._block_tokens > num_full:
-            self._extend_digests(sequence)
-            for place in range(num_full, sequence.num_cached_tokens // self._block_tokens):
-                self._allocator.keep(sequence.block_table[place], sequence.digests[place])
-
     def _take(self, sequence: Sequence, budget: Budget, chunks: list[Chunk]) -> Budget:
         """Put as much of the sequence into the step as the budget has room for; return what is left of it."""
         num_tokens = min(sequence.num_pending_tokens, budget.num_tokens)
@@ -201,46 +155,19 @@ class Scheduler:
         """Move the next waiting sequence to the running ones, if there is a place and memory for it."""
         if len(self.running) >= self._max_num_seqs:
             return None
-        waiting = [sequence for sequence in self.waiting if not self._has_twin(sequence)]
+        waiting = [sequence for sequence in self.waiting if not self.prefixes.has_twin(sequence)]
         if not waiting:
             return None
         sequence = self._shares.first(waiting)
-        self._share(sequence)
+        self.prefixes.share(sequence)
         num_missing = self._num_missing(sequence)
         # A block for each running sequence stays free: else the newcomer is preempted by the next step.
         if num_missing and not self._reclaim(sequence, num_missing + len(self.running)):
             return None
         sequence.block_table += self._allocator.allocate(num_missing)
         self._move(sequence, self.running)
-        self._coming.update(self._missing(sequence))
+        self.prefixes.compute(sequence)
         return sequence
-
-    def _share(self, sequence: Sequence) -> None:
-        """Begin after what somebody has computed. The last token never is: what follows it is asked."""
-        if sequence.block_table or not self._has_prefix_cache:
-            return
-        num_full = (len(sequence.token_ids) - 1) // self._block_tokens
-        sequence.block_table = self._allocator.share(sequence.digests[:num_full])
-        sequence.num_cached_tokens = len(sequence.block_table) * self._block_tokens
-        if not sequence.num_charged_tokens:
-            sequence.job.cached_tokens += sequence.num_cached_tokens
-            self.num_shared_tokens += sequence.num_cached_tokens
-
-    def _has_twin(self, sequence: Sequence) -> bool:
-        """Whether another is just computing the next block that this one would have to."""
-        if not self._coming or sequence.block_table:
-            return False
-        num_full = (len(sequence.token_ids) - 1) // self._block_tokens
-        missing = self._allocator.first_missing(sequence.digests[:num_full])
-        return missing in self._coming
-
-    def _missing(self, sequence: Sequence) -> list[bytes]:
-        """The digests of its blocks that are still to be computed."""
-        return sequence.digests[sequence.num_cached_tokens // self._block_tokens :]
-
-    def _extend_digests(self, sequence: Sequence) -> None:
-        if self._has_prefix_cache:
-            extend_digests(sequence.digests, sequence.token_ids, self._block_tokens)
 
     def _num_missing(self, sequence: Sequence) -> int:
         num_needed = -(-len(sequence.token_ids) // self._block_tokens)

@@ -7,9 +7,9 @@ from transformers import PreTrainedModel
 from workers.detokenizer import Detokenizer
 from workers.errors import LoadError
 from workers.llm.batch import Batch
+from workers.llm.chunks import Chunk
 from workers.llm.probe import PAGED
 from workers.llm.runner import Runner
-from workers.llm.scheduler import Chunk
 from workers.llm.sequence import Answer, Job, Sequence
 from workers.messages import Sampling
 

@@ -91,6 +91,7 @@ class Sequence:
         self.seed = 0
         self.num_cached_tokens = 0
         self.num_charged_tokens = 0  # of those that were ever computed
+        self.num_found_tokens = 0  # that somebody else had computed
         self.block_table: list[int] = []
         self.digests: list[bytes] = []  # of its full blocks
         self.unsent_ids: list[int] = []

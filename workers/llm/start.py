@@ -8,11 +8,12 @@ from msgspec.structs import replace
 
 from config.settings import ModelSettings
 from workers.llm.blocks import BlockAllocator
+from workers.llm.chunks import Bounds
 from workers.llm.intake import Intake
 from workers.llm.load import load
 from workers.llm.prepare import prepare
 from workers.llm.runner import Runner
-from workers.llm.scheduler import Bounds, Scheduler
+from workers.llm.scheduler import Scheduler
 from workers.messages import Limits
 
 log = logging.getLogger(__name__)

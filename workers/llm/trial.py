@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from workers.detokenizer import Detokenizer
 from workers.llm.batch import Batch
+from workers.llm.chunks import Chunk
 from workers.llm.runner import Runner
-from workers.llm.scheduler import Chunk
 from workers.llm.sequence import Answer, Job, Sequence
 from workers.messages import Sampling
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from workers.llm.attention import PagedAttention
 from workers.llm.batch import Batch
 from workers.llm.cache import LayerCache, LayerShape
+from workers.llm.chunks import Chunk
 from workers.llm.kernels.attention import KernelAttention, KernelCache, StepTables
 from workers.llm.kernels.library import kernels_for
 from workers.llm.layout import Layout
-from workers.llm.scheduler import Chunk
 from workers.llm.scores import Scores
 
 CPU = torch.device("cpu")

@@ -1,0 +1,68 @@
+"""What prompts have in common: computed by the first, shared by all who come while it is kept."""
+
+from collections.abc import Iterable
+
+from workers.llm.blocks import BlockAllocator, extend_digests
+from workers.llm.sequence import Sequence
+
+
+class Prefixes:
+    """Full blocks are known by their digests. Without `is_on` nothing is shared."""
+
+    def __init__(self, allocator: BlockAllocator, block_tokens: int, *, is_on: bool) -> None:
+        self._allocator = allocator
+        self._block_tokens = block_tokens
+        self._is_on = is_on
+        self.num_shared_tokens = 0
+        # Of the blocks that prompts in this step are on the way to.
+        self._coming: set[bytes] = set()
+
+    def enter(self, sequence: Sequence) -> None:
+        """A new sequence: what it begins with may be known."""
+        if self._is_on:
+            extend_digests(sequence.digests, sequence.token_ids, self._block_tokens)
+
+    def begin_step(self, prefills: Iterable[Sequence]) -> None:
+        """These are being computed; for what they are on the way to others wait."""
+        self._coming = set()
+        for sequence in prefills:
+            self.compute(sequence)
+
+    def compute(self, sequence: Sequence) -> None:
+        """One more is being computed in this step."""
+        self._coming.update(sequence.digests[sequence.num_cached_tokens // self._block_tokens :])
+
+    def share(self, sequence: Sequence) -> None:
+        """Have it begin after what somebody has computed."""
+        if sequence.block_table or not self._is_on:
+            return
+        sequence.block_table = self._allocator.share(self._shareable(sequence))
+        sequence.num_cached_tokens = len(sequence.block_table) * self._block_tokens
+        if not sequence.num_charged_tokens:
+            self._count(sequence)
+
+    def has_twin(self, sequence: Sequence) -> bool:
+        """Whether another is just computing the next block that this one would have to."""
+        if not self._coming or sequence.block_table:
+            return False
+        return self._allocator.first_missing(self._shareable(sequence)) in self._coming
+
+    def note_computed(self, sequence: Sequence, num_tokens: int) -> None:
+        """So many tokens more have keys and values; blocks that they filled can be shared from now on."""
+        num_full = sequence.num_cached_tokens // self._block_tokens
+        sequence.num_cached_tokens += num_tokens
+        if self._is_on and sequence.num_cached_tokens // self._block_tokens > num_full:
+            extend_digests(sequence.digests, sequence.token_ids, self._block_tokens)
+            for place in range(num_full, sequence.num_cached_tokens // self._block_tokens):
+                self._allocator.keep(sequence.block_table[place], sequence.digests[place])
+
+    def _shareable(self, sequence: Sequence) -> list[bytes]:
+        """Never of the last token: what follows it is what is asked for."""
+        return sequence.digests[: (len(sequence.token_ids) - 1) // self._block_tokens]
+
+    def _count(self, sequence: Sequence) -> None:
+        """Once: a sequence may lose what it shares before it runs, and find it again."""
+        num_more = sequence.num_cached_tokens - sequence.num_found_tokens
+        sequence.num_found_tokens = sequence.num_cached_tokens
+        sequence.job.cached_tokens += num_more
+        self.num_shared_tokens += num_more

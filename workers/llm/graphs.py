@@ -59,17 +59,18 @@ def row_sizes(max_num_seqs: int) -> list[int]:
 def cuda_recorder(device: torch.device) -> Recorder:
     """Its recordings share their memory, so what one left is gone after another's replay."""
     pool = torch.cuda.graph_pool_handle()
+    # One for all: the products' library keeps a workspace of its own for each stream.
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def record(compute: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
         with torch.cuda.device(device):
-            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 for _ in range(NUM_WARM_UPS):
                     compute()
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=pool):
+            with torch.cuda.graph(graph, pool=pool, stream=stream):
                 logits = compute()
         return logits, graph.replay
 

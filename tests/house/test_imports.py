@@ -23,7 +23,7 @@ ALLOWED = {
     "service": {"config", "service"} | DOORS,
     "client": {"client"},
     "workers": MIDDLE,
-    "workers.messages": {"config"},
+    "workers.messages": {"config", "workers.messages"},
     "workers.errors": {"config"},
     "workers.queues": GROUND,
     "workers.engine": GROUND,

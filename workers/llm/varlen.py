@@ -43,7 +43,8 @@ def find_varlen(device: torch.device) -> Varlen | None:
     except ImportError:
         return None
     # Older ones know no block tables.
-    return Varlen(varlen_attn) if "block_table" in (varlen_attn.__kwdefaults__ or {}) else None
+    is_paged = {"block_table", "num_splits"} <= set(varlen_attn.__kwdefaults__ or {})
+    return Varlen(varlen_attn) if is_paged else None
 
 
 class VarlenStep(NamedTuple):
@@ -107,7 +108,8 @@ class VarlenAttention(PagedAttention):
             enable_gqa=query.shape[1] != key.shape[1],
             seqused_k=step.num_keys,
             block_table=step.block_tables,
-            # In one piece a row's result does not depend on the other rows.
+            # In one piece a row's result does not depend on the other rows; and in several, rows of a paged
+            # cache come out wrong (torch's issue 194167).
             num_splits=1,
         )
         return output.unsqueeze(0)

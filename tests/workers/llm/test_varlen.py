@@ -13,9 +13,11 @@ import torch
 from tests.workers.llm.conftest import Generate
 from tests.workers.llm.driver import GREEDY, Driver, change
 from tests.workers.llm.flash import Flash
+from tests.workers.llm.kernels.test_attention import heads, make_batch
 from tests.workers.llm.test_parity import PROMPTS
-from workers.llm.cache import LayerShape
-from workers.llm.varlen import Varlen, find_varlen
+from workers.llm.cache import LayerCache, LayerShape
+from workers.llm.scores import Scores
+from workers.llm.varlen import Varlen, VarlenAttention, find_varlen, make_step, step_arrays
 
 NUM_TOKENS = 14
 SAMPLING = change(GREEDY, max_tokens=NUM_TOKENS)
@@ -137,8 +139,17 @@ def test_never_on_a_cpu() -> None:
     assert find_varlen(CPU) is None
 
 
-def test_this_torch_has_what_the_attention_is_called_with() -> None:
+@pytest.mark.parametrize("window", [None, 7])
+def test_this_torch_takes_the_call(window: int | None) -> None:
+    """Its own function, on tensors without contents: arguments and shapes are what it takes and gives."""
     from torch.nn.attention.varlen import varlen_attn
 
-    named = {"scale", "window_size", "enable_gqa", "seqused_k", "block_table", "num_splits"}
-    assert named <= set(varlen_attn.__kwdefaults__ or {})
+    meta = torch.device("meta")
+    layer = LayerShape(2, 16, 16, torch.bfloat16)
+    attention = VarlenAttention(LayerCache(layer, 6, 256, meta), Varlen(varlen_attn))
+    batch = make_batch([(0, 300), (5, 1), (256, 1)], 256)
+    tensors = [torch.from_numpy(array).to(meta) for array in step_arrays(batch)]
+    attention.step = make_step(batch, tensors)
+    query, key, value = (heads(302, num_heads, 16, torch.bfloat16).to(meta) for num_heads in (4, 2, 2))
+    output = attention.attend(query, key, value, Scores(0.5, None, None), window)
+    assert (output.shape, output.dtype) == ((1, 302, 4, 16), torch.bfloat16)

@@ -21,8 +21,8 @@ from tests.workers.llm.test_parity import PROMPTS
 from tests.workers.llm.test_varlen import stand_in
 from workers.llm import prepare
 from workers.llm.batch import Batch
+from workers.llm.chunks import Chunk
 from workers.llm.graphs import MAX_ROWS, Recorder, Room, padded_rows, row_sizes
-from workers.llm.scheduler import Chunk
 
 NUM_TOKENS = 14
 SAMPLING = change(GREEDY, max_tokens=NUM_TOKENS)

@@ -28,6 +28,10 @@ class Form:
         """Whether nothing can come any more, but the token that ends the answer."""
         return self._matcher.is_stopped()
 
+    def copy(self) -> "Form":
+        """The same place in the same grammar, for another answer: compiling it again may take a second."""
+        return Form(self._matcher.deep_copy())
+
     def advance(self, token_id: int) -> None:
         """Take the answer's next token, which `allow` let pass."""
         self._matcher.consume_token(token_id)

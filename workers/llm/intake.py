@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from workers.detokenizer import Decode, Detokenizer
 from workers.errors import JobError
-from workers.llm.grammar import Grammars, call_grammar
+from workers.llm.grammar import Form, Grammars, call_grammar
 from workers.llm.load import LoadedModel
 from workers.llm.logprobs import Trail
 from workers.llm.prompts import PromptEncoder
@@ -62,6 +62,7 @@ class Intake:
         self._encoder.check([token.token_id for token in work.sampling.logit_bias], "logit_bias")
         self._encoder.check(work.sampling.stop_token_ids, "stop_token_ids")
         prompts = [self._encode(prompt, work.sampling) for prompt in work.prompts]
+        forms = [self._form(work, prompt) for prompt in work.prompts]
         generated = work.generated or [[]] * work.num_choices
         job = Job(job_id, work.sampling, self._eos_ids)
         job.owner, job.priority = work.owner, work.priority
@@ -69,25 +70,26 @@ class Intake:
         job.completion_tokens = sum(map(len, generated))
         for index in self._open_choices(work):
             self._encoder.check(generated[index])
-            sequence = self._sequence(job, index, prompts[index // work.n])
-            self._shape(sequence, work, work.prompts[index // work.n])
+            place = index // work.n
+            sequence = self._sequence(job, index, prompts[place])
+            sequence.calls = ToolCallParser() if _tools(work.prompts[place]) else None
+            sequence.form = form.copy() if (form := forms[place]) else None
             sequence.seed = work.sampling.seed + index % work.n
             sequence.restore(generated[index])
             job.sequences[index] = sequence
         return job
 
-    def _shape(self, sequence: Sequence, work: TextWork, prompt: Prompt) -> None:
-        """What form the answer has to have, and whether calls are looked for in it."""
-        tools = prompt.tools if isinstance(prompt, ChatPrompt) else []
-        if tools:
-            sequence.calls = ToolCallParser()
+    def _form(self, work: TextWork, prompt: Prompt) -> Form | None:
+        """What each of the prompt's answers has to be."""
         match work.form:
             case JsonForm(schema):
-                sequence.form = self._grammars.of_schema(schema)
+                return self._grammars.of_schema(schema)
             case CallForm(names):
-                functions = [json.loads(tool)["function"] for tool in tools]
+                functions = [json.loads(tool)["function"] for tool in _tools(prompt)]
                 allowed = [function for function in functions if not names or function["name"] in names]
-                sequence.form = self._grammars.of_lark(call_grammar(allowed, BEGIN, END), "tools")
+                return self._grammars.of_lark(call_grammar(allowed, BEGIN, END), "tools")
+            case None:
+                return None
 
     def _open_choices(self, work: TextWork) -> Iterator[int]:
         return (index for index in range(work.num_choices) if index not in work.done)
@@ -125,6 +127,10 @@ class Intake:
             sequence.trail = Trail(self._vocabulary)
         sequence.max_tokens = min(job.sampling.max_tokens, self._max_model_len - len(prompt.token_ids))
         return sequence
+
+
+def _tools(prompt: Prompt) -> list[bytes]:
+    return prompt.tools if isinstance(prompt, ChatPrompt) else []
 
 
 def _decoder(tokenizer: PreTrainedTokenizerBase) -> Decode:

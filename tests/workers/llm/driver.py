@@ -102,6 +102,17 @@ class Driver:
     def add_tokens(self, token_ids: list[int], sampling: Sampling = GREEDY, **work: Any) -> int:
         return self.add(TextWork([TokenPrompt(token_ids)], sampling, **work))
 
+    def run_among_leavers(self, prompts: list[list[int]], sampling: Sampling) -> list[int]:
+        """Each joins beside one who leaves after a step; to the end of all. The jobs of those who stay."""
+        job_ids = []
+        for prompt in prompts:
+            job_ids.append(self.add_tokens(prompt, sampling))
+            leaver = self.add_tokens(prompt[::-1], sampling)
+            self.step()
+            self.engine.cancel(leaver)
+        self.run()
+        return job_ids
+
     def step(self) -> list[Event]:
         events = self.engine.step()
         deltas = [(e.job_id, e.index) for e in events if isinstance(e, TextDelta)]

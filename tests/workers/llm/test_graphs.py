@@ -72,13 +72,7 @@ def test_joins_leaves_and_preemption(
     driver = Driver(folder, cache_bytes=one_block * 24, max_batched_tokens=40, max_num_seqs=6, **ON)
     assert tape.sizes == [6, 4, 2, 1]
     tape.replayed.clear()
-    job_ids = []
-    for prompt in PROMPTS:
-        job_ids.append(driver.add_tokens(prompt, SAMPLING))
-        leaver = driver.add_tokens(prompt[::-1], SAMPLING)
-        driver.step()
-        driver.engine.cancel(leaver)
-    driver.run()
+    job_ids = driver.run_among_leavers(PROMPTS, SAMPLING)
     assert driver.engine.stats().num_preemptions
     for job_id, prompt in zip(job_ids, PROMPTS, strict=True):
         assert driver.token_ids(job_id) == generate(family, prompt, NUM_TOKENS)

@@ -48,13 +48,7 @@ def test_joins_leaves_and_preemption(
     folder = model_folder(family)
     one_block = Driver(folder, block_tokens=4).engine._runner.token_bytes * 4
     driver = Driver(folder, block_tokens=4, cache_bytes=one_block * 24, max_batched_tokens=40)
-    job_ids = []
-    for prompt in PROMPTS:
-        job_ids.append(driver.add_tokens(prompt, SAMPLING))
-        leaver = driver.add_tokens(prompt[::-1], SAMPLING)
-        driver.step()
-        driver.engine.cancel(leaver)
-    driver.run()
+    job_ids = driver.run_among_leavers(PROMPTS, SAMPLING)
     assert driver.engine.stats().num_preemptions
     for job_id, prompt in zip(job_ids, PROMPTS, strict=True):
         assert driver.token_ids(job_id) == generate(family, prompt, NUM_TOKENS)

@@ -46,7 +46,7 @@ class Answers:
         for label in tuple(self._running):
             self.cancel(label)
 
-    async def leave(self) -> None:
+    def leave(self) -> None:
         """Stop showing: what nobody else reads is cancelled by that."""
         for answer in tuple(self._running.values()):
             answer.end()

@@ -9,6 +9,7 @@ from aiohttp import web
 from service.dialects.dialect import encode
 from service.errors import ApiError, BadParams, error_object
 from service.params.read import parse_json
+from service.sockets.answers import Answers
 from service.sockets.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class Talk(ABC, Generic[M]):
             while (message := await self.connection.receive()) is not None:
                 await self._answer(message)
         finally:
-            await self.leave()
+            self.leave()
 
     async def begin(self) -> None:
         """What is said before the first message."""
@@ -42,7 +43,7 @@ class Talk(ABC, Generic[M]):
     async def take(self, message: M) -> None:
         """Do what the message asks for. Raises ApiError. The next one waits: nothing long here."""
 
-    async def leave(self) -> None:
+    def leave(self) -> None:
         """The socket has closed, or is about to: let go of all that was held for it."""
 
     def read(self, message: str | bytes) -> M:
@@ -68,6 +69,19 @@ class Talk(ABC, Generic[M]):
         except Exception:
             log.exception("message failed", extra={"socket": self.connection.id, "route": self.request.path})
             self.tell(ApiError("internal error; the log has it", code="internal"), **label)
+
+
+class AnsweringTalk(Talk[M]):
+    """One whose messages are answered by streams; what is on its way when the socket closes is let go."""
+
+    answers_one_by_one: ClassVar[bool] = False
+
+    def __init__(self, request: web.Request, connection: Connection) -> None:
+        super().__init__(request, connection)
+        self.answers = Answers(connection, one_by_one=self.answers_one_by_one)
+
+    def leave(self) -> None:
+        self.answers.leave()
 
 
 def text_of(message: str | bytes) -> str:

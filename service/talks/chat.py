@@ -12,15 +12,15 @@ from service.dialects.dialect import encode
 from service.events import StreamEvent
 from service.keys import CALLER, SETTINGS
 from service.params.sockets import AnyChatMessage, Cancel, ChatMessageIn, Ping, Typing, UserMessage
-from service.sockets.answers import Answers
 from service.sockets.connection import Connection
-from service.sockets.talk import Talk
+from service.sockets.talk import AnsweringTalk
 from service.streams import Stream
 from service.wishing import check_chat
 
 
-class ChatTalk(Talk[AnyChatMessage]):
+class ChatTalk(AnsweringTalk[AnyChatMessage]):
     kind = ChatMessageIn
+    answers_one_by_one = True
 
     def __init__(
         self, request: web.Request, connection: Connection, room: ChatRoom, num_messages: int
@@ -28,7 +28,6 @@ class ChatTalk(Talk[AnyChatMessage]):
         super().__init__(request, connection)
         self._room = room
         self._num_messages = num_messages
-        self._answers = Answers(connection, one_by_one=True)
 
     async def begin(self) -> None:
         session_id = self._room.session_id
@@ -38,9 +37,9 @@ class ChatTalk(Talk[AnyChatMessage]):
         if self._room.answer:
             self._listen(self._room.answer)
 
-    async def leave(self) -> None:
+    def leave(self) -> None:
         self._room.listeners.pop(self.connection.id, None)
-        await self._answers.leave()
+        super().leave()
 
     async def take(self, message: AnyChatMessage) -> None:
         match message:
@@ -65,7 +64,7 @@ class ChatTalk(Talk[AnyChatMessage]):
     def _listen(self, stream: Stream) -> None:
         """Be told of the answer from its beginning, as far as that is still logged."""
         telling = Telling(stream.id)
-        self._answers.start(stream, partial(self._show, telling), stream.id, after=stream.log.first_seq - 1)
+        self.answers.start(stream, partial(self._show, telling), stream.id, after=stream.log.first_seq - 1)
 
     def _show(self, telling: Telling, _: int | None, event: StreamEvent) -> None:
         if words := telling.words_for(event):

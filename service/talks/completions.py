@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any
 
-from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
 from service.admission import admit
@@ -13,9 +12,7 @@ from service.events import StreamEvent
 from service.keys import DISPATCHER
 from service.params.read import parse_json
 from service.params.sockets import CancelCompletion, SocketCompletion
-from service.sockets.answers import Answers
-from service.sockets.connection import Connection
-from service.sockets.talk import Talk, text_of
+from service.sockets.talk import AnsweringTalk, text_of
 from service.wishing import wish_chat_completion
 from workers.messages import Failed
 
@@ -26,11 +23,7 @@ class Kind(Struct):
     type: str | UnsetType = UNSET
 
 
-class CompletionTalk(Talk[SocketCompletion | CancelCompletion]):
-    def __init__(self, request: web.Request, connection: Connection) -> None:
-        super().__init__(request, connection)
-        self._answers = Answers(connection)
-
+class CompletionTalk(AnsweringTalk[SocketCompletion | CancelCompletion]):
     def read(self, message: str | bytes) -> SocketCompletion | CancelCompletion:
         text = text_of(message)
         if parse_json(text, Kind, 400).type is UNSET:
@@ -44,22 +37,19 @@ class CompletionTalk(Talk[SocketCompletion | CancelCompletion]):
         if isinstance(message, SocketCompletion):
             self._start(message)
         elif message.stream_id is None:
-            self._answers.cancel_all()
+            self.answers.cancel_all()
         else:
-            self._answers.cancel(message.stream_id)
-
-    async def leave(self) -> None:
-        await self._answers.leave()
+            self.answers.cancel(message.stream_id)
 
     def _start(self, params: SocketCompletion) -> None:
         # Requests without a label run side by side too: their chunks are told apart by `id`.
         if params.stream_id is not None:
-            self._answers.require_free(params.stream_id)
+            self.answers.require_free(params.stream_id)
         job = admit(self.request, wish_chat_completion(self.request, params))
         dialect = ChatCompletionsDialect(facts_of("chatcmpl", params, job))
         stream = self.request.app[DISPATCHER].submit(job, dialect)
         name = params.stream_id if params.stream_id is not None else stream.id
-        self._answers.start(stream, partial(self._show, dialect, self.label(params)), name)
+        self.answers.start(stream, partial(self._show, dialect, self.label(params)), name)
 
     def _show(self, dialect: Dialect, label: dict[str, Any], _: int | None, event: StreamEvent) -> None:
         """`[DONE]` is no object and has no place here: the last chunk tells the end by itself."""

@@ -21,35 +21,30 @@ from service.params.documents import (
     WriterMessage,
     WriterMessageIn,
 )
-from service.sockets.answers import Answers
 from service.sockets.connection import Connection
-from service.sockets.talk import Talk
+from service.sockets.talk import AnsweringTalk
 from service.talks.assist import Assistant
 from service.wishing import wish_prompt
 from workers.messages import Failed, Finished
 
 
-class WriterTalk(Talk[WriterMessage]):
+class WriterTalk(AnsweringTalk[WriterMessage]):
     kind = WriterMessageIn
 
     def __init__(self, request: web.Request, connection: Connection, room: DocumentRoom) -> None:
         super().__init__(request, connection)
         self._room = room
-        self._answers = Answers(connection)
         self._assistants: dict[str, Assistant] = {}
 
     async def begin(self) -> None:
         self._tell_state()
         self._room.join(self._room.writers, self.connection)
 
-    async def leave(self) -> None:
-        try:
-            await self._answers.leave()
-        finally:
-            # Also when the connection is lost meanwhile, which cancels this.
-            for assistant in self._assistants.values():
-                assistant.leave()
-            self._room.leave(self._room.writers, self.connection)
+    def leave(self) -> None:
+        super().leave()
+        for assistant in self._assistants.values():
+            assistant.leave()
+        self._room.leave(self._room.writers, self.connection)
 
     def label(self, message: WriterMessage) -> dict[str, Any]:
         if isinstance(message, SubmitOperation) and message.operation_id is not None:
@@ -72,9 +67,9 @@ class WriterTalk(Talk[WriterMessage]):
             case Assist():
                 self._assist(message)
             case CancelAssist(None):
-                self._answers.cancel_all()
+                self.answers.cancel_all()
             case CancelAssist(assist_id):
-                self._answers.cancel(assist_id)
+                self.answers.cancel(assist_id)
 
     def _submit(self, message: SubmitOperation) -> None:
         document, operation_id = self._room.document, message.operation_id
@@ -98,7 +93,7 @@ class WriterTalk(Talk[WriterMessage]):
             raise
         assistant = self._assistants[author] = Assistant(stream, author, self._room)
         self._send(assistant.started())
-        self._answers.start(stream, partial(self._show, assistant), stream.id)
+        self.answers.start(stream, partial(self._show, assistant), stream.id)
 
     def _show(self, assistant: Assistant, _: int | None, event: StreamEvent) -> None:
         assistant.take(event, self._send)

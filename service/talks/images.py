@@ -3,8 +3,6 @@
 from functools import partial
 from typing import Any
 
-from aiohttp import web
-
 from service.admission import admit_work
 from service.dialects.dialect import Dialect, labelled
 from service.dialects.images import BinaryImageDialect, ImageDialect
@@ -13,19 +11,13 @@ from service.images import wish_images
 from service.keys import DISPATCHER
 from service.models import IMAGE, find_model
 from service.params.images import CancelImages, GenerateImages, ImageMessage
-from service.sockets.answers import Answers
-from service.sockets.connection import Connection
-from service.sockets.talk import Talk
+from service.sockets.talk import AnsweringTalk
 
 
-class ImageTalk(Talk[GenerateImages | CancelImages]):
+class ImageTalk(AnsweringTalk[GenerateImages | CancelImages]):
     """One request runs at a time."""
 
     kind = ImageMessage
-
-    def __init__(self, request: web.Request, connection: Connection) -> None:
-        super().__init__(request, connection)
-        self._answers = Answers(connection)
 
     def label(self, message: GenerateImages | CancelImages) -> dict[str, Any]:
         return {} if message.request_id is None else {"request_id": message.request_id}
@@ -34,13 +26,10 @@ class ImageTalk(Talk[GenerateImages | CancelImages]):
         if isinstance(message, GenerateImages):
             self._start(message)
         else:
-            self._answers.cancel()
-
-    async def leave(self) -> None:
-        await self._answers.leave()
+            self.answers.cancel()
 
     def _start(self, wishes: GenerateImages) -> None:
-        self._answers.require_free()
+        self.answers.require_free()
         request = self.request
         model = find_model(request, wishes.model, IMAGE)
         work = wish_images(request, model, wishes)
@@ -49,7 +38,7 @@ class ImageTalk(Talk[GenerateImages | CancelImages]):
         stream = request.app[DISPATCHER].submit(job, dialect)
         # Who resumes the stream elsewhere has the pictures among the words.
         words = BinaryImageDialect(job.stream_id, model, work) if wishes.binary else dialect
-        self._answers.start(stream, partial(self._show, words, wishes))
+        self.answers.start(stream, partial(self._show, words, wishes))
 
     def _show(self, words: Dialect, wishes: GenerateImages, _: int | None, event: StreamEvent) -> None:
         """A picture's frame comes directly after the object that tells of it."""

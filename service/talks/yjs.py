@@ -51,7 +51,7 @@ class YjsTalk(Talk[Message | None]):
         self._room.join(self._room.editors, self.connection)
         self._is_in = True
 
-    async def leave(self) -> None:
+    def leave(self) -> None:
         self._is_in = False
         self._room.leave(self._room.editors, self.connection)
 

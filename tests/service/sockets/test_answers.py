@@ -150,7 +150,7 @@ async def test_leaving_stops_what_nobody_else_reads(
     connection.fill()
     with turn(controls, alone):
         alone.push(delta("x"))
-    await answers.leave()
+    answers.leave()
     assert alone.terminal and not shared.terminal
     assert connection.num_working == 0
     with turn(controls, shared):

@@ -17,6 +17,7 @@ from service.event_log import EventLog
 from service.events import StreamEvent, Terminal, num_text_bytes, num_value_bytes, reason_of
 from service.job import Job
 from service.reader import Reader
+from service.retention import Retention
 from workers.messages import (
     Accepted,
     ChoiceFinished,
@@ -70,16 +71,9 @@ class Stream:
         self.last_event_at = 0.0
         self.on_end: list[Callable[[Stream], None]] = []
         self._controls = controls
-        # A reader that comes back needs the whole log; others only what joins two readers.
-        self._keep_bytes = settings.max_log_bytes if job.is_resumable else settings.join_unread_bytes
-        self._trim_above = self._keep_bytes * 3 // 2
+        self._retention = Retention(self.log, settings, is_resumable=job.is_resumable)
         self._is_pressed = False
         self._readers: set[Reader] = set()
-        # How far readers have taken; one who begins at the live end has taken nothing yet. And how far
-        # before the latest take, which is held against nobody: it may be larger than a whole log.
-        self._taken_bytes = self._outrun_bytes = 0
-        # How far the last reader had come when he left.
-        self._left_bytes = 0
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._start_deadline()
 
@@ -229,7 +223,7 @@ class Stream:
         if reader not in self._readers:
             return
         self._readers.discard(reader)
-        self._left_bytes = min(reader.read_bytes, self._taken_bytes)
+        self._retention.note_leave(reader.read_bytes)
         reader.stop_stall_timer()
         if not (self._readers or self.job.is_resumable):
             self.end("slow_client" if reader.is_dropped else "client_gone")
@@ -241,15 +235,14 @@ class Stream:
 
     def note_take(self) -> None:
         """A reader has taken all that is logged."""
-        if self.log.num_bytes > self._taken_bytes:
-            self._outrun_bytes, self._taken_bytes = self._taken_bytes, self.log.num_bytes
+        self._retention.note_take()
 
     # Backpressure
 
     def check_pressure(self) -> None:
         """Pause or resume the job, start and stop stall timers, trim the log."""
-        if self._readers and self.log.kept_bytes > self._trim_above:
-            self._trim()
+        if self._readers:
+            self._retention.trim(reader.read_bytes for reader in self._readers)
         is_high = self.log.kept_bytes >= self.settings.low_unread_bytes
         if not is_high and not self._is_pressed:
             return
@@ -264,7 +257,7 @@ class Stream:
         if self._readers:
             backlog, high, low = self.unread_bytes, settings.max_unread_bytes, settings.low_unread_bytes
         else:
-            self._make_room()
+            self._retention.make_room()
             backlog, high, low = self.log.kept_bytes, settings.max_log_bytes, settings.max_log_bytes
         if not self.is_paused and backlog > high:
             self.is_paused = True
@@ -287,25 +280,6 @@ class Stream:
         self.log.clear()
         for reader in tuple(self._readers):
             reader.check_stall()
-
-    def _trim(self) -> None:
-        """Drop the oldest entries that all readers have, or one had `max_log_bytes` before his last take.
-
-        What nobody has taken stays, and is held against no reader: the job is paused for it, and what
-        comes until the worker hears of that was already under way. Half the kept size at a time:
-        cutting a list's head for each event would be quadratic.
-        """
-        unneeded = min(reader.read_bytes for reader in self._readers)
-        unneeded = max(unneeded, self._outrun_bytes - self.settings.max_log_bytes)
-        self.log.trim_through(min(self.log.num_bytes - self._keep_bytes, unneeded))
-
-    def _make_room(self) -> None:
-        """Let a job go on without a reader, in the place of what the last one has had.
-
-        Half a log of that stays: what he was sent he may not have received.
-        """
-        if self.log.kept_bytes > self.settings.max_log_bytes:
-            self.log.trim_through(self._left_bytes - self.settings.max_log_bytes // 2)
 
     # Time
 

@@ -113,7 +113,8 @@ def test_a_penalty_and_a_bias_change_what_is_said(client: openai.OpenAI) -> None
 
 
 def test_length_and_context_limits(client: openai.OpenAI) -> None:
-    assert ask(client, STORY, max_tokens=5).choices[0].finish_reason == "length"
+    asked = ask(client, STORY, max_tokens=5, extra_body={"ignore_eos": True})
+    assert asked.choices[0].finish_reason == "length"
     with pytest.raises(openai.BadRequestError, match="limit of model"):
         ask(client, STORY, max_tokens=1_000_000)
     with pytest.raises(openai.BadRequestError, match="tokens"):
@@ -122,8 +123,9 @@ def test_length_and_context_limits(client: openai.OpenAI) -> None:
 
 def test_a_conversation_outgrows_the_context_and_goes_on(service: ServiceProcess) -> None:
     told = []
+    wishes = {"session_id": "long", "max_tokens": 4, "ignore_eos": True}
     for number in range(9):
-        body = {"message": f"{number} " + "fox and lantern " * 50, "session_id": "long", "max_tokens": 4}
+        body = wishes | {"message": f"{number} " + "fox and lantern " * 50}
         *_, end = sse.objects(service.http.post("/chat/stream", json=body).raise_for_status().content)
         assert end["finish_reason"] == "length"
         told.append(end["usage"]["prompt_tokens"])

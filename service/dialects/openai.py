@@ -16,7 +16,16 @@ from service.errors import failure_object
 from service.events import StreamEvent
 from service.job import Job
 from service.params.openai import CommonParams
-from workers.messages import Accepted, ChoiceFinished, Failed, Finished, TextDelta, TokenLogprob, Usage
+from workers.messages import (
+    Accepted,
+    ChoiceFinished,
+    Failed,
+    Finished,
+    TextDelta,
+    TextWork,
+    TokenLogprob,
+    Usage,
+)
 
 DONE = Out(b"[DONE]", is_json=False)
 
@@ -34,7 +43,7 @@ class Facts(Struct, frozen=True):
 
 def facts_of(prefix: str, params: CommonParams, job: Job) -> Facts:
     """Of a new answer, whose id begins with `prefix`."""
-    has_logprobs = params.sampling().top_logprobs is not None
+    has_logprobs = isinstance(job.work, TextWork) and job.work.sampling.top_logprobs is not None
     id_ = f"{prefix}-{secrets.token_hex(12)}"
     num_choices, has_running_usage = job.work.num_choices, params.has_running_usage
     return Facts(id_, job.model, num_choices, params.has_usage, has_logprobs, has_running_usage)

@@ -132,7 +132,7 @@ class LlmEngine(Engine[TextWork]):
         draws = [sequence.draw(num_ahead) for sequence, num_ahead in asked]
         told = Likelihoods(logits, draws)
         allow(logits, [FormRow(row, s.form) for row, (s, _) in enumerate(asked) if s.form is not None])
-        token_ids = sample(logits, draws)
+        token_ids: list[int] = sample(logits, draws).tolist()
         likelihoods = told.of(token_ids)
         drawn = iter([Drawn(token_id, likelihoods.get(row)) for row, token_id in enumerate(token_ids)])
         for chunk in batch.sampled_chunks:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from workers.llm.upload import upload
 from workers.messages import Sampling
 
 if TYPE_CHECKING:
@@ -82,39 +83,43 @@ def adjust(logits: Tensor, draws: "list[Draw]") -> None:
     if rows := [row for row, draw in enumerate(draws) if draw.biases is not None]:
         _bias(logits, rows, draws)
     if rows := [row for row, draw in enumerate(draws) if draw.barred]:
-        barred = [(row, token_id) for row in rows for token_id in draws[row].barred]
-        place = torch.tensor(barred, device=logits.device).unbind(1)
-        logits[place] = float("-inf")
+        _bar(logits, rows, draws)
 
 
 def _penalise(logits: Tensor, rows: list[int], draws: "list[Draw]") -> None:
     counts = [known for row in rows if (known := draws[row].counts) is not None]
     sizes = [len(known) for known in counts]
     samplings = [draws[row].sampling for row in rows]
-    place = (
-        _on_device(np.repeat(rows, sizes), logits),
-        _on_device(np.concatenate([c.ids for c in counts]), logits),
-    )
-    number = _on_device(np.concatenate([known.counts for known in counts]), logits)
 
-    def spread(values: list[float]) -> Tensor:
-        return _on_device(np.repeat(np.array(values, np.float32), sizes), logits)
+    def spread(values: list[float]) -> npt.NDArray[np.float32]:
+        return np.repeat(np.array(values, np.float32), sizes)
 
-    repetition = spread([sampling.repetition_penalty for sampling in samplings])
-    frequency = spread([sampling.frequency_penalty for sampling in samplings])
-    presence = spread([sampling.presence_penalty for sampling in samplings])
-    scores = logits[place]
+    arrays = [
+        np.repeat(rows, sizes),
+        np.concatenate([known.ids for known in counts]),
+        np.concatenate([known.counts for known in counts]),
+        spread([sampling.repetition_penalty for sampling in samplings]),
+        spread([sampling.frequency_penalty for sampling in samplings]),
+        spread([sampling.presence_penalty for sampling in samplings]),
+    ]
+    row, id_, number, repetition, frequency, presence = upload(arrays, logits.device)
+    scores = logits[row, id_]
     scores = torch.where(scores > 0, scores / repetition, scores * repetition)
-    logits[place] = scores - frequency * number - presence * (number > 0)
+    logits[row, id_] = scores - frequency * number - presence * (number > 0)
 
 
 def _bias(logits: Tensor, rows: list[int], draws: "list[Draw]") -> None:
     biases = [known for row in rows if (known := draws[row].biases) is not None]
-    spread = np.repeat(rows, [len(known.ids) for known in biases])
-    ids = np.concatenate([known.ids for known in biases])
-    values = _on_device(np.concatenate([known.values for known in biases]), logits)
-    logits[_on_device(spread, logits), _on_device(ids, logits)] += values
+    arrays = [
+        np.repeat(rows, [len(known.ids) for known in biases]),
+        np.concatenate([known.ids for known in biases]),
+        np.concatenate([known.values for known in biases]),
+    ]
+    row, id_, values = upload(arrays, logits.device)
+    logits[row, id_] += values
 
 
-def _on_device(array: npt.NDArray[np.generic], like: Tensor) -> Tensor:
-    return torch.from_numpy(array).to(like.device, non_blocking=True)
+def _bar(logits: Tensor, rows: list[int], draws: "list[Draw]") -> None:
+    barred = [(row, token_id) for row in rows for token_id in draws[row].barred]
+    row, id_ = upload([np.array(column) for column in zip(*barred, strict=True)], logits.device)
+    logits[row, id_] = float("-inf")

@@ -1,6 +1,6 @@
 """Logits → token ids, all sequences of a step at once."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from workers.llm.penalties import Biases, TokenCounts, adjust
 from workers.llm.uniform import uniforms
+from workers.llm.upload import upload
 from workers.messages import Sampling
 
 FAILED = -1
@@ -29,24 +30,67 @@ class Draw(NamedTuple):
     barred: frozenset[int] = frozenset()
 
 
-def sample(logits: Tensor, draws: list[Draw]) -> list[int]:
-    """Draw from `logits [S, V]`; FAILED where the best of a row is no finite number.
+class Wishes(NamedTuple):
+    """What R draws ask for, as columns `[R, 1]` where their logits `[R, V]` are.
+
+    `has_limits` where top_k or top_p take anything away, `has_nucleus` where top_p does. `num_best` scores
+    of a row hold all that top_k lets pass.
+    """
+
+    temperatures: Tensor
+    lowest: Tensor  # log of min_p
+    numbers: Tensor  # uniform in [0, 1)
+    last_places: Tensor  # of what top_k lets pass, the best first
+    is_limited: Tensor  # by top_k
+    top_p: Tensor
+    has_limits: bool
+    has_nucleus: bool
+    num_best: int
+
+    @classmethod
+    def of(cls, draws: list[Draw], like: Tensor) -> Self:
+        samplings = [draw.sampling for draw in draws]
+        top_k = np.array([sampling.top_k for sampling in samplings])
+        top_p = np.array([sampling.top_p for sampling in samplings])
+        is_limited = (top_k > 0) & (top_k < like.shape[1])
+        with np.errstate(divide="ignore"):
+            lowest = np.log([sampling.min_p for sampling in samplings]).astype(np.float32)
+        columns = upload(
+            [
+                np.array([sampling.temperature for sampling in samplings], np.float32),
+                lowest,
+                uniforms([draw.seed for draw in draws], [draw.position for draw in draws]),
+                np.where(is_limited, top_k - 1, 0),
+                is_limited,
+                top_p.astype(np.float32),
+            ],
+            like.device,
+        )
+        has_nucleus = bool((top_p < 1).any())
+        num_best = max(NUM_CANDIDATES, int(top_k.max()))
+        has_limits = has_nucleus or bool(is_limited.any())
+        return cls(*(column.unsqueeze(1) for column in columns), has_limits, has_nucleus, num_best)
+
+
+def sample(logits: Tensor, draws: list[Draw]) -> Tensor:
+    """Draw from `logits [S, V]` the ids `[S]`; FAILED where the best of a row is no finite number.
 
     A token depends on its row's logits, seed, position and parameters alone, never on the other rows:
     the filters keep all tokens from a threshold up, and one uniform number picks among these in the
-    order of the vocabulary. What is in `logits` afterwards is not what was.
+    order of the vocabulary. What is in `logits` afterwards is not what was. The ids are where the logits
+    are: on a GPU nobody waits for them here.
     """
     logits = logits.float()
     adjust(logits, draws)
     best, token_ids = _best(logits)
     rows = [row for row, draw in enumerate(draws) if draw.sampling.temperature > 0]
-    if rows:
-        index = torch.tensor(rows, device=logits.device)
+    if len(rows) == len(draws):
+        token_ids = _draw(logits - best.unsqueeze(1), Wishes.of(draws, logits))
+    elif rows:
+        (index,) = upload([np.array(rows)], logits.device)
         scores = logits[index] - best[index].unsqueeze(1)
-        token_ids[index] = _draw(scores, [draws[row] for row in rows])
-    is_good = best.isfinite()
-    ids: list[int] = torch.where(is_good, token_ids, FAILED).tolist()
-    return ids
+        token_ids.index_copy_(0, index, _draw(scores, Wishes.of([draws[row] for row in rows], logits)))
+    return torch.where(best.isfinite(), token_ids, FAILED)
 
 
 def _best(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,48 +103,43 @@ def _best(logits: Tensor) -> tuple[Tensor, Tensor]:
     return logits.gather(1, token_ids.unsqueeze(1)).squeeze(1), token_ids
 
 
-def _draw(scores: Tensor, draws: list[Draw]) -> Tensor:
+def _draw(scores: Tensor, wishes: Wishes) -> Tensor:
     """From `scores [R, V]`, the best of each row 0, to token ids `[R]`."""
-    scores = scores / _column([draw.sampling.temperature for draw in draws], scores)
+    scores = scores / wishes.temperatures
     weights = scores.exp()
-    is_kept = scores >= _thresholds(scores, weights, [draw.sampling for draw in draws])
+    is_kept = scores >= _thresholds(scores, weights, wishes)
     sums = weights.mul_(is_kept).cumsum(-1)
     totals = sums[:, -1:]
-    numbers = uniforms([draw.seed for draw in draws], [draw.position for draw in draws])
-    targets = torch.from_numpy(numbers).to(scores.device).unsqueeze(1) * totals
+    targets = wishes.numbers * totals
     # Rounding may lift a target to the total, past the last token that is kept.
     targets = torch.minimum(targets, totals.nextafter(torch.zeros_like(totals)))
     places = torch.searchsorted(sums, targets, right=True).squeeze(1)
     return places.clamp_(max=scores.shape[1] - 1)
 
 
-def _thresholds(scores: Tensor, weights: Tensor, samplings: list[Sampling]) -> Tensor:
+def _thresholds(scores: Tensor, weights: Tensor, wishes: Wishes) -> Tensor:
     """The lowest score `[R, 1]` that top_k, then top_p of what is left, then min_p let pass."""
-    with np.errstate(divide="ignore"):
-        thresholds = _column(np.log([sampling.min_p for sampling in samplings]).tolist(), scores)
-    vocab_size = scores.shape[1]
-    if any(0 < sampling.top_k < vocab_size or sampling.top_p < 1 for sampling in samplings):
-        num_candidates = max(NUM_CANDIDATES, *(sampling.top_k for sampling in samplings))
-        is_partial = num_candidates < vocab_size
-        top = scores.topk(num_candidates).values if is_partial else _descending(scores)
-        thresholds = torch.maximum(thresholds, _top_thresholds(scores, weights, top, samplings))
+    thresholds = wishes.lowest
+    if wishes.has_limits:
+        # Whether a nucleus lies within the best is only known on the device: a GPU sorts them all.
+        is_partial = wishes.num_best < scores.shape[1] and (scores.is_cpu or not wishes.has_nucleus)
+        top = scores.topk(wishes.num_best).values if is_partial else _descending(scores)
+        thresholds = torch.maximum(thresholds, _top_thresholds(scores, weights, top, wishes))
     # The best token always passes.
     return thresholds.clamp(max=0)
 
 
-def _top_thresholds(scores: Tensor, weights: Tensor, top: Tensor, samplings: list[Sampling]) -> Tensor:
+def _top_thresholds(scores: Tensor, weights: Tensor, top: Tensor, wishes: Wishes) -> Tensor:
     """By top_k and top_p, from the best scores `top [R, K]` in falling order."""
-    num_candidates = top.shape[1]
-    is_limited = _column([0 < s.top_k < scores.shape[1] for s in samplings], scores).bool()
-    places = [min(s.top_k if s.top_k > 0 else num_candidates, num_candidates) - 1 for s in samplings]
-    by_k = top.gather(1, torch.tensor(places, device=top.device).unsqueeze(1))
-    by_k = by_k.masked_fill(~is_limited, float("-inf"))
+    by_k = top.gather(1, wishes.last_places).masked_fill(~wishes.is_limited, float("-inf"))
+    if not wishes.has_nucleus:
+        return by_k
+    top_p = wishes.top_p
     top_weights = top.exp().mul_(top >= by_k)
     sums = top_weights.cumsum(-1)
-    top_p = _column([s.top_p for s in samplings], scores)
-    masses = top_p * torch.where(is_limited, sums[:, -1:], weights.sum(-1, keepdim=True))
-    if num_candidates < scores.shape[1] and ((sums[:, -1:] < masses) & (top_p < 1)).any():
-        return _top_thresholds(scores, weights, _descending(scores), samplings)
+    masses = top_p * torch.where(wishes.is_limited, sums[:, -1:], weights.sum(-1, keepdim=True))
+    if top.shape[1] < scores.shape[1] and ((sums[:, -1:] < masses) & (top_p < 1)).any():
+        return _top_thresholds(scores, weights, _descending(scores), wishes)
     num_kept = (sums - top_weights < masses).sum(-1, keepdim=True).clamp(min=1)
     by_p = top.gather(1, num_kept - 1).masked_fill(top_p >= 1, float("-inf"))
     return torch.maximum(by_k, by_p)
@@ -108,10 +147,6 @@ def _top_thresholds(scores: Tensor, weights: Tensor, top: Tensor, samplings: lis
 
 def _descending(scores: Tensor) -> Tensor:
     """On a CPU by numpy, which sorts 32 rows of 4,096 in 1.4 ms where torch takes 7.2."""
-    if scores.device.type == "cpu":
+    if scores.is_cpu:
         return torch.from_numpy(-np.sort(-scores.numpy()))
     return scores.sort(-1, descending=True).values
-
-
-def _column(values: list[float] | list[bool], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device).unsqueeze(1)

@@ -12,7 +12,12 @@ Array = npt.NDArray[Any]
 # Each array begins at a multiple of so many bytes, as the device's own allocations would.
 ALIGNMENT = 16
 
-TORCH_DTYPES = {np.dtype(np.int64): torch.int64, np.dtype(np.int32): torch.int32}
+TORCH_DTYPES = {
+    np.dtype(np.int64): torch.int64,
+    np.dtype(np.int32): torch.int32,
+    np.dtype(np.float32): torch.float32,
+    np.dtype(np.bool_): torch.bool,
+}
 
 
 class Place(NamedTuple):
@@ -25,7 +30,7 @@ class Place(NamedTuple):
 
 
 def upload(arrays: list[Array], device: torch.device) -> list[Tensor]:
-    """`arrays` of int64 or int32 as tensors on `device`; on a CPU these are the arrays' own memory."""
+    """`arrays` as tensors on `device`; on a CPU these are the arrays' own memory. Dtypes: `TORCH_DTYPES`."""
     if device.type == "cpu":
         return [torch.from_numpy(array) for array in arrays]
     places = lay_places(arrays)

@@ -62,7 +62,7 @@ def test_each_row_as_if_it_were_alone(rows: list[tuple[Sampling, list[int], list
     adjust(adjusted, draws)
     for before, after, row in zip(logits, adjusted, rows, strict=True):
         torch.testing.assert_close(after, expected(before, *row))
-    assert sample(logits.clone(), draws) == adjusted.argmax(-1).tolist()
+    assert sample(logits.clone(), draws).tolist() == adjusted.argmax(-1).tolist()
 
 
 def test_who_does_not_ask_is_not_touched() -> None:

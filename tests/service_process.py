@@ -2,7 +2,9 @@
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,8 +17,13 @@ import psutil
 
 ROOT = Path(__file__).parent.parent
 START_TIMEOUT_S = 120.0
-REQUEST_TIMEOUT_S = 30.0
+# Long, as all limits here: one that is not hit costs nothing, and the machine may be busy with others.
+REQUEST_TIMEOUT_S = 120.0
+WAIT_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 120.0
 POLL_S = 0.02
+# Below those that systems give to whoever asks for any, such as clients and services with port 0.
+FREE_PORTS = range(12_000, 30_000)
 
 
 class ServiceProcess:
@@ -58,14 +65,14 @@ class ServiceProcess:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 40.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """Signal the service, wait for its end and return its exit status."""
         self.http.close()
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.wait_end(timeout_s)
 
-    def wait_end(self, timeout_s: float = 40.0) -> int:
+    def wait_end(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """Wait for the end of a service that has been told to leave; return its exit status."""
         try:
             self.process.communicate(timeout=timeout_s)
@@ -131,10 +138,23 @@ def bearer(key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def wait_for(condition: Any, timeout_s: float = 20.0, explain: Any = lambda: "") -> Any:
+def wait_for(condition: Any, timeout_s: float = WAIT_TIMEOUT_S, explain: Any = lambda: "") -> Any:
     """Poll until `condition()` is truthy and return it; fail with `explain()` when it never is."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {explain()}"
         time.sleep(POLL_S)
     return value
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nobody listens, and which stays free until somebody asks for this one."""
+    while True:
+        port = random.choice(FREE_PORTS)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

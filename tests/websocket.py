@@ -12,7 +12,8 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from tests.contract.raw import connect
 
-TIMEOUT_S = 20
+# Long: a limit that is not hit costs nothing.
+TIMEOUT_S = 60
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 KEY = "x3JJHMbDL1EzLkh9GBhXDw=="
 UPGRADE = {

@@ -15,7 +15,9 @@ from tests.service_process import ROOT
 def start(*flags: str, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "service", *flags]
     env = os.environ | environ
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=200
+    )
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:

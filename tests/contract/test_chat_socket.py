@@ -12,8 +12,8 @@ from aiohttp import ClientWebSocketResponse
 
 from tests.contract.conftest import ALICE, BOB
 from tests.service_process import ServiceProcess, bearer
+from tests.websocket import TIMEOUT_S
 
-TIMEOUT_S = 20
 LONG = {"type": "user_message", "message": "x " * 400, "model": "steady", "max_tokens": 400}
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from tests.service_process import ServiceProcess
 from tests.slow import narrow_connector
+from tests.websocket import TIMEOUT_S
 
-TIMEOUT_S = 30
 WISHES: dict[str, Any] = {"type": "generate", "prompt": "a fox", "seed": 7, "steps": 2, "preview_every": 1}
 LONG = WISHES | {"steps": 150, "preview_every": 0}
 ENDINGS = ("complete", "cancelled", "error")

@@ -1,7 +1,6 @@
 """Debian's real nginx with the shipped config; only addresses, ports and paths are substituted."""
 
 import os
-import socket
 import subprocess
 from pathlib import Path
 from typing import Self
@@ -9,7 +8,7 @@ from typing import Self
 import httpx
 
 from tests.requirements import need
-from tests.service_process import ROOT, wait_for
+from tests.service_process import REQUEST_TIMEOUT_S, ROOT, STOP_TIMEOUT_S, free_port, wait_for
 
 SHIPPED = ROOT / "config" / "nginx.conf"
 TEMP_KINDS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -62,19 +61,11 @@ class Nginx:
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
-        assert self.process.wait(20) == 0
+        assert self.process.wait(STOP_TIMEOUT_S) == 0
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, "nginx has left"
         try:
-            return bool(httpx.get(f"{self.url}/healthz").status_code)
+            return bool(httpx.get(f"{self.url}/healthz", timeout=REQUEST_TIMEOUT_S).status_code)
         except httpx.TransportError:
             return False
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -4,11 +4,10 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.deploy.nginx import free_port
-from tests.service_process import ROOT, ServiceProcess, wait_for
+from tests.service_process import ROOT, ServiceProcess, free_port, wait_for
 
 SCRIPT = ROOT / "scripts" / "chat.py"
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 
 
 class Terminal:

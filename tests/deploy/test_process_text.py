@@ -8,8 +8,10 @@ import subprocess
 from typing import Any
 
 from tests.contract.stages import TEXT
+from tests.deploy.terminal import read_terminal
 from tests.service_process import ROOT, ServiceProcess
 
+TIMEOUT_S = 120
 SCRIPT = ROOT / "scripts" / "process_text.py"
 
 
@@ -20,7 +22,7 @@ def start(url: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
 
 def test_shows_the_stages_and_prints_the_result(pipeline_service: ServiceProcess) -> None:
     with start(pipeline_service.url, TEXT, "--chunk-size", "50", "--model", "pipeline") as process:
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=TIMEOUT_S)
     result = json.loads(out)
     assert process.returncode == 0
     assert set(result) == {"sentiment", "summarization", "entities"}
@@ -38,7 +40,7 @@ def test_shows_the_stages_and_prints_the_result(pipeline_service: ServiceProcess
 def test_reads_standard_input_and_leaves_sections_out(pipeline_service: ServiceProcess) -> None:
     flags = ("--no-sentiment", "--no-summary")
     with start(pipeline_service.url, *flags, stdin=subprocess.PIPE) as process:
-        out, _ = process.communicate(TEXT, timeout=30)
+        out, _ = process.communicate(TEXT, timeout=TIMEOUT_S)
     assert (process.returncode, set(json.loads(out))) == (0, {"entities"})
 
 
@@ -46,9 +48,8 @@ def test_a_terminal_sees_one_bar_that_grows(pipeline_service: ServiceProcess) ->
     here, there = pty.openpty()
     with start(pipeline_service.url, TEXT, "--chunk-size", "50", stderr=there) as process:
         os.close(there)
-        process.communicate(timeout=30)
-        shown = os.read(here, 1 << 16).decode()
-    os.close(here)
+        shown = read_terminal(here)
+        process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0
     assert shown.count("\r\x1b[K") > 1
     assert "100%" in shown
@@ -61,7 +62,7 @@ def test_refusals_are_told(pipeline_service: ServiceProcess) -> None:
         ((TEXT, "--chunk-size", "49"), ("422", "chunk_size", "50")),
     ):
         with start(pipeline_service.url, *arguments) as process:
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=TIMEOUT_S)
         assert (process.returncode, out) == (1, "")
         assert all(word in err for word in words), err
         assert len(err.splitlines()) == 1

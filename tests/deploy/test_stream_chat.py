@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.nginx import free_port
-from tests.service_process import ROOT, ServiceProcess, wait_for
+from tests.service_process import ROOT, ServiceProcess, free_port
 
 SCRIPT = ROOT / "scripts" / "stream_chat.py"
+TIMEOUT_S = 120
 FIGURES = r"(\d+) tokens, first after \d+\.\d{3} s, [\d.]+ tokens/s"
 
 
@@ -21,7 +21,7 @@ def start(url: str, *arguments: str) -> subprocess.Popen[str]:
 
 def test_prints_the_answer_and_its_figures(echo_service: ServiceProcess) -> None:
     with start(echo_service.url, "What is a sluice? 🦊", "--temperature", "0", "--model", "echo") as process:
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, out) == (0, "What is a sluice? 🦊\n")
     figures = re.fullmatch(rf"\[{FIGURES}\]\n", err)
     assert figures
@@ -30,11 +30,12 @@ def test_prints_the_answer_and_its_figures(echo_service: ServiceProcess) -> None
 
 def test_max_tokens(echo_service: ServiceProcess) -> None:
     with start(echo_service.url, "one two three four", "--max-tokens", "2") as process:
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, out) == (0, "one two\n")
 
 
 def test_interrupt_cancels_the_stream(paced_service: ServiceProcess) -> None:
+    paced_service.wait_idle()
     before = paced_service.metrics()["ended"].get("cancelled", 0)
     with start(paced_service.url, " ".join(["tick"] * 200), "--model", "steady") as process:
         assert process.stdout
@@ -42,13 +43,13 @@ def test_interrupt_cancels_the_stream(paced_service: ServiceProcess) -> None:
         assert process.stdout.read(4) == "tick"
         assert paced_service.metrics()["active_streams"] == 1
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 130
     assert out.endswith("\n")
     assert out.count("tick") < 200
     assert re.search(r"^\[cancelled\] \d+ tokens", err, re.MULTILINE)
     assert "Traceback" not in err
-    wait_for(lambda: paced_service.metrics()["active_streams"] == 0)
+    paced_service.wait_idle()
     assert paced_service.metrics()["ended"]["cancelled"] == before + 1
 
 
@@ -63,7 +64,7 @@ def test_refusal_is_told(
     echo_service: ServiceProcess, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     with start(echo_service.url, *arguments) as process:
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, out) == (1, "")
     assert all(word in err for word in words)
     assert len(err.splitlines()) == 1
@@ -71,7 +72,7 @@ def test_refusal_is_told(
 
 def test_no_service_is_told() -> None:
     with start(f"http://127.0.0.1:{free_port()}", "hello") as process:
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, out) == (1, "")
     assert re.fullmatch(
         r"stream_chat: cannot reach http://127.0.0.1:\d+: .*; is scripts/serve running\?\n", err
@@ -87,7 +88,7 @@ def test_answer_that_is_cut_short_is_an_error(paced_config: str, tmp_path: Path)
         assert process.stdout
         assert process.stdout.read(4) == "tick"
         service.stop()
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 1
     assert "cut short: drained" in err
 
@@ -98,6 +99,6 @@ def test_key(tmp_path: Path) -> None:
     flags = ("--model", "echo", "--set", "model_defaults.engine=echo", "--set", f"auth.keys_file={keys}")
     with ServiceProcess(tmp_path, *flags) as service:
         with start(service.url, "hello there", "--key", "open sesame") as process:
-            assert process.communicate(timeout=30)[0] == "hello there\n"
+            assert process.communicate(timeout=TIMEOUT_S)[0] == "hello there\n"
         with start(service.url, "hello there") as process:
-            assert "401" in process.communicate(timeout=30)[1]
+            assert "401" in process.communicate(timeout=TIMEOUT_S)[1]

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.deploy.terminal import read_terminal
 from tests.service_process import ROOT, ServiceProcess
 
+TIMEOUT_S = 120
 SCRIPT = ROOT / "scripts" / "stream_image.py"
 # What tells one terminal from another.
 TERMINAL = ("TERM", "TERM_PROGRAM", "KITTY_WINDOW_ID", "COLORTERM", "TMUX")
@@ -40,23 +42,16 @@ def shown(service: ServiceProcess, *arguments: str, **terminal: str) -> str:
     here, there = pty.openpty()
     with start(service, *arguments, stderr=there, env=env) as process:
         os.close(there)
-        told = b""
-        # Linux ends the reading of a terminal that nobody writes to with an error.
-        try:
-            while chunk := os.read(here, 1 << 16):
-                told += chunk
-        except OSError:
-            pass
-        assert process.wait(30) == 0
-    os.close(here)
-    return told.decode()
+        told = read_terminal(here)
+        assert process.wait(TIMEOUT_S) == 0
+    return told
 
 
 def test_saves_the_image_and_its_previews(service: ServiceProcess, tmp_path: Path) -> None:
     flags = ("--steps", "5", "--seed", "7", "--size", "64x32", "--format", "webp")
     flags += ("--previews", str(tmp_path / "previews"), "--strip", str(tmp_path / "strip.png"))
     with start(service, *flags, cwd=tmp_path) as process:
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, out) == (0, "image-7.webp\n")
     with Image.open(tmp_path / "image-7.webp") as image:
         assert (image.format, image.size) == ("WEBP", (64, 32))
@@ -90,11 +85,11 @@ def test_terminals_see_pictures_as_they_can(service: ServiceProcess, tmp_path: P
 
 def test_interrupt_cancels_the_stream(service: ServiceProcess) -> None:
     before = service.metrics()["ended"].get("cancelled", 0)
-    with start(service, "--steps", "150") as process:
+    with start(service, "--steps", "150", "--size", "256x256") as process:
         assert process.stderr
         assert "step 1 of 150" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, out) == (130, "")
     assert re.search(r"\[cancelled\] \d+ steps", err)
     assert service.metrics()["ended"]["cancelled"] == before + 1
@@ -108,11 +103,11 @@ def test_refusals_are_told(service: ServiceProcess, tmp_path: Path) -> None:
         (("--size", "63x64"), ("422", "$.width", "multiple")),
     ):
         with start(service, *arguments) as process:
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=TIMEOUT_S)
         assert (process.returncode, out) == (1, "")
         assert all(word in err for word in words), err
         assert len(err.splitlines()) == 1
     with start(service, "--out", str(tmp_path / "file" / "image.png")) as process:
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 1
     assert "cannot write" in err.splitlines()[-1]

@@ -8,7 +8,7 @@ from tests.service_process import ServiceProcess
 
 FRAGILE = """
 [http]
-keepalive_interval_s = 0.2
+keepalive_interval_s = 0.8
 write_timeout_s = 3.0
 send_buffer_bytes = 4_096
 
@@ -17,13 +17,13 @@ max_unread_bytes = 32_768
 low_unread_bytes = 8_192
 join_unread_bytes = 2_048
 max_log_bytes = 262_144
-stall_timeout_s = 1.0
-resume_ttl = 1.0
+stall_timeout_s = 2.0
+resume_ttl = 2.0
 retry_backoff_s = 0.05
 
 [workers]
 heartbeat_s = 0.1
-hang_timeout_s = 3.0
+hang_timeout_s = 5.0
 restart_backoff_s = 0.05
 max_restart_backoff_s = 0.2
 stop_timeout_s = 2.0
@@ -39,7 +39,7 @@ path = "echo@20"
 max_num_seqs = 1
 
 [models.slow]
-path = "echo@4"
+path = "echo@1"
 """
 
 
@@ -62,7 +62,7 @@ def started_fragile_service(
 
 @pytest.fixture
 def service(started_fragile_service: ServiceProcess) -> Iterator[ServiceProcess]:
-    """Models `echo` (fast), `steady` (20 steps a second, one job at a time) and `slow` (4 a second).
+    """Models `echo` (fast), `steady` (20 steps a second, one job at a time) and `slow` (one a second).
 
     Before and after each test all workers are up; after it nothing runs and one more is served.
     """

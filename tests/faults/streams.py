@@ -3,12 +3,12 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
 
-from tests.service_process import ServiceProcess
+from tests.service_process import REQUEST_TIMEOUT_S, ServiceProcess
 
 WORDS = " ".join(f"w{number}" for number in range(200))
 ENDLESS = {"max_tokens": 1_000_000, "ignore_eos": True, "stream": True}
@@ -20,7 +20,7 @@ def opened(
 ) -> Iterator[httpx.Response]:
     """A stream whose response has begun, on a connection of its own."""
     url = f"{service.url}{path}"
-    with httpx.stream("POST", url, json=body, headers=headers, timeout=30) as answer:
+    with httpx.stream("POST", url, json=body, headers=headers, timeout=REQUEST_TIMEOUT_S) as answer:
         assert answer.status_code == 200, answer.read()
         yield answer
 
@@ -32,8 +32,14 @@ def worker(service: ServiceProcess, model: str) -> dict[str, Any]:
 
 def kill_worker(service: ServiceProcess, model: str, number: int = signal.SIGKILL) -> int:
     pid: int = worker(service, model)["pid"]
-    os.kill(pid, number)
+    signal_worker(pid, number)
     return pid
+
+
+def signal_worker(pid: int, number: int) -> None:
+    """One that has gone by itself meanwhile is none to be told."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def wait_tokens(service: ServiceProcess, num_streams: int = 1, num_tokens: int = 2) -> None:

@@ -16,8 +16,9 @@ from tests.contract.raw import connect
 from tests.faults.streams import WORDS, opened, wait_tokens, worker
 from tests.faults.test_clients import deaf
 from tests.service_process import ServiceProcess, wait_for
+from tests.websocket import TIMEOUT_S
 
-SHORT = {"prompt": " ".join(WORDS.split()[:30]), "model": "steady"}
+SHORT = {"prompt": " ".join(WORDS.split()[:100]), "model": "steady"}
 LONG = {"prompt": WORDS, "model": "steady", "max_tokens": 1_000}
 
 
@@ -53,7 +54,14 @@ def test_running_streams_end_whole_and_new_ones_are_refused(own_service: Service
 
 
 def test_those_over_time_end_as_drained(tmp_path: Path, fragile_config: str) -> None:
-    flags = ("--config", fragile_config, "--set", "http.drain_timeout_s=0.3")
+    flags = (
+        "--config",
+        fragile_config,
+        "--set",
+        "http.drain_timeout_s=0.3",
+        "--set",
+        "streams.stall_timeout_s=60",
+    )
     with ServiceProcess(tmp_path, *flags) as service, ExitStack() as stack:
         children = service.children()
         native = stack.enter_context(opened(service, "/generate_stream", LONG))
@@ -66,7 +74,8 @@ def test_those_over_time_end_as_drained(tmp_path: Path, fragile_config: str) -> 
         )
         asking.start()
         service.wait_for_metrics(lambda m: m["active_streams"] == 4)
-        wait_tokens(service)
+        # All but the one that waits in the queue.
+        wait_tokens(service, 3)
         service.process.send_signal(signal.SIGTERM)
         end = sse.objects(native.iter_bytes())[-1]
         assert end["finish_reason"] == "drained" and end["usage"]["completion_tokens"] > 0
@@ -90,9 +99,9 @@ def test_a_second_signal_ends_at_once(own_service: ServiceProcess) -> None:
 async def test_open_sockets_are_told_to_come_back(own_service: ServiceProcess) -> None:
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{own_service.url}/ws") as ws:
         await ws.send_str("x")
-        await ws.receive(20)
+        await ws.receive(TIMEOUT_S)
         own_service.process.send_signal(signal.SIGTERM)
-        await ws.receive(20)
+        await ws.receive(TIMEOUT_S)
         assert ws.close_code == 1012
     assert own_service.wait_end() == 0
 

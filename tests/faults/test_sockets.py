@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -14,20 +13,20 @@ import psutil
 import pytest
 
 from tests.faults.streams import WORDS
-from tests.service_process import ServiceProcess, wait_for
+from tests.service_process import ServiceProcess, free_port, wait_for
 from tests.websocket import PING, PONG, UPGRADE, BareSocket, bare, closed_with, frame, receive, receive_until
 
 # A sweep every second: a quiet socket is pinged twice before it counts as silent.
 WATCHFUL = (
     "--set=sockets.ping_interval_s=0.5",
-    "--set=sockets.silence_timeout_s=2.5",
+    "--set=sockets.silence_timeout_s=4.5",
     "--set=sockets.stall_timeout_s=1.0",
     "--set=sockets.low_unsent_bytes=4096",
     "--set=sockets.max_unsent_bytes=32768",
 )
 RECEIVE_BYTES = 4_096
 LONG = {"type": "chat", "message": WORDS, "model": "steady", "max_tokens": 1_000}
-SHORT = {"type": "chat", "message": " ".join(WORDS.split()[:30]), "model": "steady"}
+SHORT = {"type": "chat", "message": " ".join(WORDS.split()[:100]), "model": "steady"}
 FLOOD: dict[str, Any] = {
     "model": "echo",
     "messages": [{"role": "user", "content": "flood"}],
@@ -123,7 +122,8 @@ def test_a_stuck_reader_of_answers_holds_them_up_and_is_dropped(service: Service
     memory = psutil.Process(service.process.pid).memory_info().rss
     with bare(service.url, route, RECEIVE_BYTES) as ws:
         ws.send_json(**FLOOD)
-        wait_for(lambda: service.metrics()["paused_streams"] == 1)
+        is_paused = lambda: service.metrics()["paused_streams"] == 1  # noqa: E731
+        wait_for(lambda: is_paused() or dropped(service, route, "slow_client") > before)
         with bare(service.url, "/ws") as other:
             check_echoes(other)
         wait_for(lambda: dropped(service, route, "slow_client") == before + 1)
@@ -243,10 +243,3 @@ async def test_reconnecting_to_the_next_service(tmp_path: Path, fragile_config: 
                 assert await closed_with(ws) == 1012
             assert service.wait_end() == 0
     assert answers == [3, 9]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

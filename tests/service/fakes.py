@@ -14,7 +14,7 @@ from service.turn import Turn
 from workers.messages import Accepted, Finished, Sampling, TextDelta, TextPrompt, TextWork, Usage
 
 JOB_ID = 7
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 class FakeControls:

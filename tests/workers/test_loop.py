@@ -33,7 +33,7 @@ from workers.messages import (
 )
 from workers.queues import EndOfPipe
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 class SmallEngine(Engine):

@@ -15,10 +15,9 @@ from service.errors import Unavailable
 from service.stores.memory import MemoryStore
 from service.stores.sqlite import SqliteStore
 from service.stores.store import Store, StoreUnavailable
-from tests.service.fakes import until
+from tests.service.fakes import TIMEOUT_S, until
 
 SETTINGS = load([], {})
-TIMEOUT_S = 20.0
 
 
 class CountingStore(MemoryStore):

@@ -9,6 +9,7 @@ from aiohttp import WSMsgType
 from service.sockets.counts import Counts
 from service.sockets.outbox import make_frame
 from service.sockets.sender import Sender, Wire
+from tests.service.fakes import TIMEOUT_S
 
 
 class FakeTransport:
@@ -66,7 +67,7 @@ async def test_what_a_full_transport_does_not_take_waits_for_it() -> None:
     sender.flush()
     assert not sender.has_room
     transport.free()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(TIMEOUT_S):
         await sender.room()
     assert transport.written == [b"\x81\x0aa long one"]
 
@@ -82,7 +83,7 @@ async def test_a_transport_that_is_lost_while_it_is_full_takes_nothing_more() ->
         sender.flush()
         await asyncio.sleep(0)
         transport.lose()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(TIMEOUT_S):
             await sender.room()
             await sender.finish(5)
         assert (transport.written, sender.num_bytes) == ([], 0)

@@ -118,4 +118,4 @@ def test_the_card_tells_what_was_measured() -> None:
 def test_importing_the_package_loads_no_tensor_library() -> None:
     code = "import sys, workers.embedded; assert not {'torch', 'numpy', 'transformers'} & set(sys.modules)"
     root = Path(__file__).parents[3]
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=root, timeout=30)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root, timeout=200)

@@ -14,7 +14,7 @@ from tests import sse
 from tests.contract.conftest import ALICE, BOB
 from tests.contract.raw import connect
 from tests.contract.stages import NDJSON, PLAIN, RESUMABLE
-from tests.service_process import ServiceProcess, bearer
+from tests.service_process import REQUEST_TIMEOUT_S, ServiceProcess, bearer
 
 # Quick enough to fill a deaf reader's buffers within a second, with room for few unread.
 QUICK = """
@@ -67,7 +67,7 @@ def service(started: ServiceProcess) -> Iterator[ServiceProcess]:
 @contextmanager
 def reading(service: ServiceProcess, path: str = FEED, /, **headers: str) -> Iterator[httpx.Response]:
     """A reader whose response has begun, on a connection of its own."""
-    with httpx.stream("GET", f"{service.url}{path}", headers=headers, timeout=30) as answer:
+    with httpx.stream("GET", f"{service.url}{path}", headers=headers, timeout=REQUEST_TIMEOUT_S) as answer:
         assert answer.status_code == 200, answer.read()
         yield answer
 
@@ -80,6 +80,11 @@ def items(answer: httpx.Response) -> Iterator[dict[str, Any]]:
 def end_one(service: ServiceProcess) -> None:
     """Let one stream end."""
     assert service.http.post("/stream_text", json={"prompt": "a b"}).status_code == 200
+
+
+def num_readers(metrics: dict[str, Any]) -> list[int]:
+    """Of both feeds."""
+    return [metrics["feeds"][name]["readers"] for name in ("service", "endings")]
 
 
 def assert_consecutive(told: list[dict[str, Any]]) -> None:
@@ -239,8 +244,8 @@ def test_many_readers(service: ServiceProcess) -> None:
         with reading(service) as one, reading(service) as two, reading(service, ENDINGS) as three:
             told = [items(one), items(two)]
             assert all(next(each)["counter"] for each in told)
-            feeds = service.metrics()["feeds"]
-            assert (feeds["service"]["readers"], feeds["endings"]["readers"]) == (2, 1)
+            # Those of the last round may not have gone yet.
+            service.wait_for_metrics(lambda m: num_readers(m) == [2, 1])
             assert three.headers["X-Stream-Id"]
 
 

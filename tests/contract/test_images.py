@@ -14,7 +14,7 @@ from PIL import Image, ImageChops
 from tests import sse
 from tests.contract.raw import connect
 from tests.contract.stages import NDJSON, PLAIN, RESUMABLE, post, refused, run
-from tests.service_process import ServiceProcess
+from tests.service_process import REQUEST_TIMEOUT_S, ServiceProcess
 
 PATH, OPENAI = "/generate_image_stream", "/v1/images/generations"
 FOX: dict[str, Any] = {"prompt": "a fox in the snow", "seed": 7}
@@ -243,7 +243,9 @@ def test_models_are_listed_after_those_for_text(service: ServiceProcess) -> None
 
 def test_resume_goes_on_after_the_last_seen(service: ServiceProcess) -> None:
     whole = list(sse.events(post(service, PATH, RESUMABLE, **FOX, preview_every=1)))
-    with httpx.stream("POST", f"{service.url}{PATH}", json=FOX, headers=RESUMABLE) as answer:
+    with httpx.stream(
+        "POST", f"{service.url}{PATH}", json=FOX, headers=RESUMABLE, timeout=REQUEST_TIMEOUT_S
+    ) as answer:
         stream_id = answer.headers["X-Stream-Id"]
         seen = next(sse.events(answer))
     rest = service.http.get(f"/streams/{stream_id}", headers={"Last-Event-ID": str(seen.id)})
@@ -257,7 +259,7 @@ def test_resume_goes_on_after_the_last_seen(service: ServiceProcess) -> None:
 @pytest.mark.parametrize("path", [PATH, OPENAI])
 def test_cancel(service: ServiceProcess, path: str) -> None:
     wishes = LONG | {"stream": True, "partial_images": 3}
-    with httpx.stream("POST", f"{service.url}{path}", json=wishes) as answer:
+    with httpx.stream("POST", f"{service.url}{path}", json=wishes, timeout=REQUEST_TIMEOUT_S) as answer:
         stream_id = answer.headers["X-Stream-Id"]
         listed = {each["id"]: each for each in service.http.get("/streams").json()["streams"]}
         assert {"route": path, "model": "sd"}.items() <= listed[stream_id].items()
@@ -274,7 +276,7 @@ def test_cancel(service: ServiceProcess, path: str) -> None:
 
 def test_leaving_ends_the_job(service: ServiceProcess) -> None:
     before = service.metrics()["ended"].get("client_gone", 0)
-    with httpx.stream("POST", f"{service.url}{PATH}", json=LONG) as answer:
+    with httpx.stream("POST", f"{service.url}{PATH}", json=LONG, timeout=REQUEST_TIMEOUT_S) as answer:
         assert next(sse.events(answer)).id == "1"
     service.wait_for_metrics(lambda m: m["ended"].get("client_gone", 0) == before + 1)
     service.wait_idle()

@@ -12,7 +12,7 @@ import pytest
 
 from tests import sse
 from tests.contract.stages import NDJSON, PLAIN, RESUMABLE, SSE, TEXT, USAGE, lines, post, refused, run
-from tests.service_process import ServiceProcess
+from tests.service_process import REQUEST_TIMEOUT_S, ServiceProcess
 
 MANY = [f"item {index}" for index in range(50_000)]
 LIST = {"data": MANY, "chunk_size": 1}
@@ -132,7 +132,7 @@ def test_a_cancelled_list_ends_once_and_says_so(service: ServiceProcess) -> None
         told = answer.iter_lines()
         assert json.loads(next(told))["type"] == "progress"
         stream_id = answer.headers["X-Stream-Id"]
-        with httpx.Client(base_url=service.url) as other:
+        with httpx.Client(base_url=service.url, timeout=REQUEST_TIMEOUT_S) as other:
             cancelled = other.post(f"/streams/{stream_id}/cancel")
             assert (cancelled.status_code, cancelled.json()) == (200, {"status": "cancelled"})
         kinds = Counter(json.loads(line)["type"] for line in told)
@@ -160,7 +160,7 @@ def test_a_lost_worker_is_an_error_event(service: ServiceProcess) -> None:
     with service.http.stream("POST", "/process_stream", json=LIST) as answer:
         events = sse.events(answer)
         next(events)
-        with httpx.Client(base_url=service.url) as other:
+        with httpx.Client(base_url=service.url, timeout=REQUEST_TIMEOUT_S) as other:
             workers = other.get("/metrics").json()["workers"]
         os.kill(next(worker["pid"] for worker in workers if worker["model"] == "pipeline"), signal.SIGKILL)
         *_, last = events

@@ -73,6 +73,7 @@ def test_default_max_tokens(strict_service: ServiceProcess) -> None:
 
 def test_streams_per_key_429_and_jobs_per_worker_503(strict_service: ServiceProcess) -> None:
     """Alice has two streams, one running and one waiting; her third is hers to wait for, Bob's ours."""
+    strict_service.wait_idle(ALICE)
     with ExitStack() as stack:
         first = stack.enter_context(endless(strict_service, ALICE))
         strict_service.wait_for_metrics(lambda m: m["workers"][1]["jobs"] == 1, ALICE)

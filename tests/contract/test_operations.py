@@ -47,6 +47,7 @@ def test_health(service: ServiceProcess) -> None:
 
 
 def test_metrics_as_json(service: ServiceProcess) -> None:
+    service.wait_idle()
     before = service.metrics()
     service.http.post("/stream_text", json={"prompt": "a b c"})
     service.wait_idle()

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests import sse
-from tests.service_process import ServiceProcess, wait_for
+from tests.service_process import REQUEST_TIMEOUT_S, ServiceProcess, wait_for
 
 ANTHROPIC_EVENTS = [
     {
@@ -180,7 +180,7 @@ def test_an_upstream_that_breaks_off_ends_in_an_error(gateway: ServiceProcess) -
 
 async def test_cancel_ends_the_upstreams_work(gateway: ServiceProcess, echo_service: ServiceProcess) -> None:
     body = {"message": "word " * 400, "model": "steady", "provider": "sluice"}
-    async with httpx.AsyncClient(base_url=gateway.url) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=REQUEST_TIMEOUT_S) as client:
         async with client.stream("POST", "/chat/stream", json=body) as answer:
             chunks = answer.aiter_bytes()
             await anext(chunks)

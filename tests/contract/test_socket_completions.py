@@ -114,7 +114,7 @@ async def test_cancel_one_of_several(service: ServiceProcess, ws: ClientWebSocke
     while not is_end(chunk):
         chunk = await receive(ws)
     assert (chunk["stream_id"], reason_of([chunk])) == ("goes", "cancelled")
-    assert service.metrics()["active_streams"] == 1
+    service.wait_for_metrics(lambda m: m["active_streams"] == 1)
     await ws.send_json({"type": "cancel", "stream_id": "goes"})
     while "error" not in chunk:
         chunk = await receive(ws)

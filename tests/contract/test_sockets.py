@@ -124,6 +124,7 @@ def test_a_post_is_no_upgrade(service: ServiceProcess) -> None:
 async def test_too_many_sockets_are_refused(strict_service: ServiceProcess) -> None:
     url = f"{strict_service.url}/ws"
     alice, bob = bearer(ALICE), bearer(BOB)
+    strict_service.wait_for_metrics(lambda m: m["open_sockets"] == 0, ALICE)
     async with aiohttp.ClientSession() as session:
         async with session.ws_connect(url, headers=alice), session.ws_connect(url, headers=alice):
             assert strict_service.metrics(ALICE)["open_sockets"] == 2
@@ -187,6 +188,7 @@ async def test_any_page_may_connect_where_all_may_ask(service: ServiceProcess) -
 
 
 async def test_counts(service: ServiceProcess) -> None:
+    service.wait_for_metrics(lambda m: m["open_sockets"] == 0)
     before = service.metrics()["sockets"].get("/ws") or Counter()
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{service.url}/ws") as ws:
         await check_echoes(ws)

@@ -10,7 +10,7 @@ import pytest
 
 from tests import sse
 from tests.contract.conftest import ALICE, BOB
-from tests.service_process import ServiceProcess, bearer, wait_for
+from tests.service_process import REQUEST_TIMEOUT_S, ServiceProcess, bearer, wait_for
 
 PROMPT = "one two three four"
 ENDLESS = {
@@ -29,7 +29,10 @@ def endless(service: ServiceProcess, key: str | None = None, **headers: str) -> 
     headers = bearer(key) | headers
     with service.http.stream("POST", "/v1/completions", json=ENDLESS, headers=headers) as answer:
         assert answer.status_code == 200, answer.read()
-        service.wait_for_metrics(lambda m: any(s["tokens"] for s in m["current_streams"]), key)
+        own = answer.headers["X-Stream-Id"]
+        service.wait_for_metrics(
+            lambda m: any(s["id"] == own and s["tokens"] for s in m["current_streams"]), key
+        )
         yield answer
 
 
@@ -83,7 +86,7 @@ def test_resume_as_ndjson_and_text(service: ServiceProcess) -> None:
 def test_resume_goes_on_live_beside_the_first_reader(service: ServiceProcess) -> None:
     with endless(service, **RESUMABLE) as first:
         stream_id = first.headers["X-Stream-Id"]
-        with httpx.stream("GET", f"{service.url}/streams/{stream_id}") as second:
+        with httpx.stream("GET", f"{service.url}/streams/{stream_id}", timeout=REQUEST_TIMEOUT_S) as second:
             theirs = sse.events(second)
             seen = [next(theirs).id for _ in range(5)]
             assert seen == ["1", "2", "3", "4", "5"]
@@ -142,7 +145,7 @@ def test_cancel(service: ServiceProcess) -> None:
 
 def test_cancel_of_a_chat_stream(service: ServiceProcess) -> None:
     body = {"message": "x " * 1_000, "model": "steady", "max_tokens": 1_000}
-    with httpx.stream("POST", f"{service.url}/chat/stream", json=body) as answer:
+    with httpx.stream("POST", f"{service.url}/chat/stream", json=body, timeout=REQUEST_TIMEOUT_S) as answer:
         events = sse.events(answer)
         stream_id = json.loads(next(events).data)["stream_id"]
         next(events)
@@ -166,7 +169,9 @@ def test_cancel_of_the_unknown_is_404(service: ServiceProcess) -> None:
 def test_a_cut_text_says_so(service: ServiceProcess) -> None:
     """A plain text has no other place for its ending."""
     body = {"message": "x " * 1_000, "model": "steady", "max_tokens": 1_000}
-    with httpx.stream("POST", f"{service.url}/chat/stream-simple", json=body) as answer:
+    with httpx.stream(
+        "POST", f"{service.url}/chat/stream-simple", json=body, timeout=REQUEST_TIMEOUT_S
+    ) as answer:
         text = answer.iter_text()
         read = next(text)
         service.http.post(f"/streams/{answer.headers['X-Stream-Id']}/cancel")
@@ -195,7 +200,7 @@ def test_only_the_own_key_may_read_cancel_and_list(strict_service: ServiceProces
 @pytest.mark.parametrize("path", ["/generate_stream", "/stream_text", "/chat/stream", "/safe_stream"])
 def test_deadline_ends_with_what_was_made_and_usage(service: ServiceProcess, path: str) -> None:
     body = {"prompt": "x " * 1_000, "message": "x " * 1_000, "model": "steady", "max_tokens": 1_000}
-    answer = service.http.post(path, json=body, headers={"X-Request-Timeout": "0.3"})
+    answer = service.http.post(path, json=body, headers={"X-Request-Timeout": "1"})
     data = sse.objects(answer.content)
     assert data[-1]["finish_reason"] == "deadline"
     num_tokens = data[-1]["usage"]["completion_tokens"]
@@ -204,7 +209,7 @@ def test_deadline_ends_with_what_was_made_and_usage(service: ServiceProcess, pat
 
 
 def test_deadline_on_openai_routes(service: ServiceProcess) -> None:
-    headers = {"X-Request-Timeout": "0.3"}
+    headers = {"X-Request-Timeout": "1"}
     body = ENDLESS | {"stream_options": {"include_usage": True}}
     answer = service.http.post("/v1/completions", json=body, headers=headers)
     data = sse.objects(answer.content)
@@ -226,7 +231,7 @@ def test_keepalive_comments_while_nothing_is_made(strict_service: ServiceProcess
     with endless(strict_service, ALICE) as first:
         body = {"prompt": "b", "model": "steady"}
         url = f"{strict_service.url}/stream_text"
-        with httpx.stream("POST", url, json=body, headers=bearer(BOB)) as second:
+        with httpx.stream("POST", url, json=body, headers=bearer(BOB), timeout=REQUEST_TIMEOUT_S) as second:
             read = b""
             raw = second.iter_raw()
             while read.count(b": keep-alive\n") < 3:

@@ -6,7 +6,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.service_process import ServiceProcess
+from tests.service_process import REQUEST_TIMEOUT_S, ServiceProcess
 
 WEATHER = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
 TOOLS: Any = [{"type": "function", "function": WEATHER}, {"type": "function", "function": {"name": "news"}}]
@@ -26,7 +26,9 @@ def asking(text: str) -> Any:
 
 @pytest.fixture(scope="module")
 def client(service: ServiceProcess) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", max_retries=0, timeout=30)
+    return openai.OpenAI(
+        base_url=f"{service.url}/v1", api_key="none", max_retries=0, timeout=REQUEST_TIMEOUT_S
+    )
 
 
 def test_calls_in_a_whole_answer(client: openai.OpenAI) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.conftest import STRICT
-from tests.service_process import ServiceProcess, wait_for
+from tests.service_process import ServiceProcess
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,5 @@ def shipped_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servic
         yield service
         answer = service.http.post("/generate-stream", json={"prompt": "Hello!", "max_tokens": 40})
         assert answer.text.endswith("[Generation complete]")
-        wait_for(lambda: not any(worker["jobs"] for worker in service.metrics()["workers"]))
-        assert not service.metrics()["active_streams"]
+        service.wait_idle()
         assert service.stop() == 0

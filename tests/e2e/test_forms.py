@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.service_process import ServiceProcess
+from tests.service_process import REQUEST_TIMEOUT_S, ServiceProcess
 from workers.embedded import LANGUAGE
 
 TOOLS_PLACE = "{%- for tool in tools or [] %}{{ tool | tojson }}{%- endfor %}"
@@ -22,6 +23,7 @@ SCHEMA = {
     "required": ["name", "age"],
     "additionalProperties": False,
 }
+JSON = {"Content-Type": "application/json"}
 MESSAGES: Any = [{"role": "user", "content": "Tell me of a fox."}]
 TOOLS: Any = [
     {"type": "function", "function": {"name": name, "parameters": SCHEMA}} for name in ("meet", "draw")
@@ -42,7 +44,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 
 @pytest.fixture(scope="module")
 def client(service: ServiceProcess) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", max_retries=0, timeout=60)
+    return openai.OpenAI(
+        base_url=f"{service.url}/v1", api_key="none", max_retries=0, timeout=REQUEST_TIMEOUT_S
+    )
 
 
 def form(schema: Any) -> Any:
@@ -84,7 +88,7 @@ def test_json_of_any_kind_is_an_object(client: openai.OpenAI) -> None:
 
 def test_an_answer_that_is_cut_short_ends_with_length(client: openai.OpenAI) -> None:
     answer = client.chat.completions.create(
-        model="model", messages=MESSAGES, response_format=form(SCHEMA), max_tokens=2
+        model="model", messages=MESSAGES, response_format=form(SCHEMA), max_tokens=2, seed=5
     )
     assert answer.choices[0].finish_reason == "length"
 
@@ -130,6 +134,57 @@ def test_a_schema_that_is_none_is_refused(client: openai.OpenAI) -> None:
             model="model", messages=MESSAGES, response_format=form({"type": "nonsense"})
         )
     assert caught.value.param == "response_format"
+
+
+DEAR = {"type": "string", "allOf": [{"pattern": f"(a|b)*a(a|b){{{i}}}"} for i in range(1, 20)]}
+
+
+def test_a_schema_that_never_ends_is_refused_and_holds_up_nobody(
+    client: openai.OpenAI, service: ServiceProcess
+) -> None:
+    """A free answer is begun and ended while it is compiled; who asks for it again is refused at once."""
+    refusals = []
+
+    def ask() -> None:
+        with pytest.raises(openai.BadRequestError, match="to compile") as caught:
+            client.chat.completions.create(model="model", messages=MESSAGES, response_format=form(DEAR))
+        refusals.append(caught.value.param)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    service.wait_for_metrics(lambda metrics: metrics["active_streams"])
+    client.chat.completions.create(model="model", messages=MESSAGES, max_tokens=20)
+    assert not refusals
+    asking.join()
+    ask()
+    assert refusals == ["response_format"] * 2
+
+
+def test_nested_too_deeply(service: ServiceProcess) -> None:
+    """Where JSON's readers end, at a depth of some hundreds or thousands, is an error of the request."""
+    for depth in (200, 900, 3_000, 20_000):
+        schema = '{"properties":{"a":' * depth + "{}" + "}}" * depth
+        wishes = [
+            f'"response_format": {{"type":"json_schema","json_schema":{{"name":"a","schema":{schema}}}}}',
+            '"tool_choice": "required", "tools": [{"type": "function", "function":'
+            f' {{"name": "f", "parameters": {schema}}}}}]',
+        ]
+        for wish in wishes:
+            body = f'{{"model": "model", "messages": {json.dumps(MESSAGES)}, {wish}}}'
+            answer = service.http.post("/v1/chat/completions", content=body, headers=JSON)
+            assert answer.status_code == 400, (depth, wish[:20], answer.text[:300])
+
+
+def test_a_worker_leaves_while_a_grammar_is_compiled(tmp_path: Path) -> None:
+    with ServiceProcess(tmp_path) as service:
+        body = {"messages": MESSAGES, "response_format": form(DEAR)}
+        asking = threading.Thread(
+            target=service.http.post, args=("/v1/chat/completions",), kwargs={"json": body}
+        )
+        asking.start()
+        service.wait_for_metrics(lambda metrics: metrics["active_streams"])
+        assert service.stop() == 0
+        asking.join()
 
 
 def test_a_template_without_a_place_for_tools_says_so(shipped_service: ServiceProcess) -> None:

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from tests import sse
-from tests.service_process import ServiceProcess
+from tests.service_process import REQUEST_TIMEOUT_S, ServiceProcess
 
 STORY = "Tell me a story about a fox and a lantern."
 MODEL = "tiny"
@@ -54,13 +54,16 @@ def test_streamed_and_whole_answers_are_the_same(client: openai.OpenAI) -> None:
 
 def test_a_seed_gives_the_same_text_also_in_company(client: openai.OpenAI, service: ServiceProcess) -> None:
     alone = ask(client, STORY, seed=7, max_tokens=80).choices[0].message.content
-    company = [{"prompt": f"Tell me about {n} foxes.", "max_tokens": 120} for n in range(6)]
-    with httpx.Client(base_url=service.url) as http:
+    endless = {"max_tokens": 900, "ignore_eos": True}
+    company = [{"prompt": f"Tell me about {n} foxes.", **endless} for n in range(6)]
+    with httpx.Client(base_url=service.url, timeout=REQUEST_TIMEOUT_S) as http:
         held = [http.build_request("POST", "/generate_stream", json=body) for body in company]
         answers = [http.send(request, stream=True) for request in held]
+        service.wait_for_metrics(lambda m: sum(s["tokens"] > 0 for s in m["current_streams"]) == 6)
         assert ask(client, STORY, seed=7, max_tokens=80).choices[0].message.content == alone
         for answer in answers:
             answer.close()
+    service.wait_idle()
 
 
 def test_a_stop_string_ends_the_text_before_it(client: openai.OpenAI) -> None:
@@ -146,14 +149,16 @@ def test_resume_gives_the_rest_of_the_same_answer(service: ServiceProcess) -> No
 
 
 def test_safe_stream_survives_its_worker_word_for_word(service: ServiceProcess) -> None:
-    body = {"prompt": "Tell me a long story about a fox.", "max_tokens": 150, "seed": 5, "temperature": 0.9}
+    body = {"prompt": "Tell me a long story about a fox.", "seed": 5, "temperature": 0.9}
+    body |= {"max_tokens": 900, "ignore_eos": True}
     whole = [
         o["token"] for o in sse.objects(service.http.post("/safe_stream", json=body).content) if "token" in o
     ]
+    worker = service.worker_pids()[0]
     with service.http.stream("POST", "/safe_stream", json=body) as answer:
         chunks = answer.iter_bytes()
         received = [next(chunks) for _ in range(8)]
-        os.kill(service.worker_pids()[0], signal.SIGKILL)
+        os.kill(worker, signal.SIGKILL)
         objects = sse.objects(b"".join([*received, *chunks]))
     assert [o["type"] for o in objects if "type" in o] == ["retry"]
     assert "".join(o["token"] for o in objects if "token" in o) == "".join(whole)

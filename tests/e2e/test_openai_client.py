@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.service_process import ServiceProcess
+from tests.service_process import REQUEST_TIMEOUT_S, ServiceProcess
 
 TEXT = "One two  three.\nFöur 🦊"
 WORDS = ["One", " two", "  three.", "\nFöur", " 🦊"]
@@ -17,7 +17,7 @@ LONG: Any = [{"role": "user", "content": "tick " * 90}]
 
 
 def client_of(service: ServiceProcess, key: str = "none") -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{service.url}/v1", api_key=key, max_retries=0, timeout=30)
+    return openai.OpenAI(base_url=f"{service.url}/v1", api_key=key, max_retries=0, timeout=REQUEST_TIMEOUT_S)
 
 
 @pytest.fixture
@@ -201,6 +201,7 @@ def test_wrong_key(strict_service: ServiceProcess) -> None:
 def test_too_many_and_too_full(alice: openai.OpenAI, strict_service: ServiceProcess) -> None:
     wishes: Any = {"model": "steady", "messages": LONG, "stream": True, "max_tokens": 100}
     wishes["extra_body"] = {"ignore_eos": True}
+    strict_service.wait_idle("sk-alice")
     with alice.chat.completions.create(**wishes) as first, alice.chat.completions.create(**wishes) as second:
         with pytest.raises(openai.RateLimitError) as caught:
             alice.chat.completions.create(**wishes)
@@ -228,6 +229,7 @@ def test_an_error_after_the_start(alice: openai.OpenAI, strict_service: ServiceP
 
 def test_its_retries_outlast_a_full_queue(strict_service: ServiceProcess) -> None:
     """Retry-After is for machines: the client waits as it is told, and is served."""
+    strict_service.wait_idle("sk-alice")
     with client_of(strict_service, "sk-alice") as alice, client_of(strict_service, "sk-bob") as bob:
         wishes: Any = {"model": "steady", "messages": LONG, "max_tokens": 5}
         first = alice.chat.completions.create(**wishes, stream=True)

@@ -27,20 +27,28 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
         assert service.stop() == 0
 
 
-def ask(service: ServiceProcess, done: list[str], name: str, key: str, **wishes: object) -> None:
-    with openai.OpenAI(base_url=f"{service.url}/v1", api_key=key, max_retries=0) as client:
-        client.completions.create(model="tiny", prompt="Once", extra_body={"ignore_eos": True, **wishes})
+def ask(client: openai.OpenAI, done: list[str], name: str, **wishes: object) -> None:
+    client.completions.create(model="tiny", prompt="Once", extra_body={"ignore_eos": True, **wishes})
     done.append(name)
+
+
+def client_of(service: ServiceProcess, key: str) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{service.url}/v1", api_key=key, max_retries=0)
 
 
 def test_neither_key_waits_for_all_of_the_other(service: ServiceProcess) -> None:
     done: list[str] = []
-    with ThreadPoolExecutor(8) as pool:
-        for number in range(6):
-            priority = 0 if number < 5 else -1
-            pool.submit(ask, service, done, f"alice {number}", "sk-alice", max_tokens=150, priority=priority)
-        service.wait_for_metrics(lambda metrics: metrics["workers"][0]["jobs"] == 6, "sk-alice")
-        pool.submit(ask, service, done, "bob", "sk-bob", max_tokens=20)
+    with (
+        client_of(service, "sk-alice") as alice,
+        client_of(service, "sk-bob") as bob,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        # The first is long enough for all the others to come while it is answered.
+        for number, max_tokens in enumerate((900, 150, 150, 150, 150, 150)):
+            wishes = {"max_tokens": max_tokens, "priority": 0 if number < 5 else -1}
+            pool.submit(ask, alice, done, f"alice {number}", **wishes)
+            service.wait_for_metrics(lambda m, n=number: m["workers"][0]["jobs"] == n + 1, "sk-alice")
+        pool.submit(ask, bob, done, "bob", max_tokens=20)
     assert len(done) == 7
     assert done.index("bob") <= 2
     assert done.index("alice 5") <= 3

@@ -13,7 +13,7 @@ import pytest
 from service.documents.operations import Delete, Insert
 from tests.collaborators import Party, Writer
 from tests.requirements import lack, need
-from tests.service_process import ServiceProcess
+from tests.service_process import ServiceProcess, free_port
 from tests.websocket import TIMEOUT_S
 
 SOURCE = Path(__file__).parent / "yjs_client"
@@ -165,7 +165,8 @@ async def test_what_is_no_text_stays_among_yjs_editors(client_folder: Path, part
 async def test_it_reconnects_by_itself_to_a_service_that_starts_again(
     client_folder: Path, tmp_path: Path
 ) -> None:
-    flags = ["--model", "echo", "--set", "model_defaults.engine=echo", "--set", "store.kind=sqlite"]
+    flags = ["--port", str(free_port()), "--model", "echo", "--set", "model_defaults.engine=echo"]
+    flags += ["--set", "store.kind=sqlite"]
     flags += ["--set", f"store.path={tmp_path}/store.db"]
     with ServiceProcess(tmp_path, *flags) as service:
         url = f"{service.url}/collaborate/notes"
@@ -178,8 +179,7 @@ async def test_it_reconnects_by_itself_to_a_service_that_starts_again(
             await ann.hear_until("operation")
         assert await asyncio.to_thread(service.stop) == 0
     await node.ask("insert", index=8, characters="three")
-    port = url.split(":")[2].split("/")[0]
-    with ServiceProcess(tmp_path, *flags, "--port", port) as service:
+    with ServiceProcess(tmp_path, *flags) as service:
         await node.ask("sync")
         async with Party() as party:
             ann = await Writer.join(party, url)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 START_TIMEOUT_S = 120.0
 # Long, as all limits here: one that is not hit costs nothing, and the machine may be busy with others.
 REQUEST_TIMEOUT_S = 120.0
-WAIT_TIMEOUT_S = 60.0
+WAIT_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 120.0
 POLL_S = 0.02
 # Below those that systems give to whoever asks for any, such as clients and services with port 0.

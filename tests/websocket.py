@@ -13,7 +13,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from tests.contract.raw import connect
 
 # Long: a limit that is not hit costs nothing.
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 KEY = "x3JJHMbDL1EzLkh9GBhXDw=="
 UPGRADE = {

@@ -4,7 +4,7 @@ import socket
 from contextlib import closing
 from urllib.parse import urlsplit
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
 
 
 def connect(url: str, receive_bytes: int | None = None) -> socket.socket:

@@ -29,13 +29,14 @@ class StepTables:
 
 
 class KernelCache:
-    """One layer's keys `[blocks, H, D, block_tokens]`, so that scores of 16 keys are one vector, and
-    values `[blocks, H, block_tokens, D]`."""
+    """One layer's keys `[blocks, H, D / U, block_tokens, U]` and values `[blocks, H, block_tokens / U, D, U]`
+    with U numbers in 32 bits, rounded up: as the processor multiplies them."""
 
     def __init__(self, shape: LayerShape, num_blocks: int, block_tokens: int) -> None:
-        heads = (num_blocks, shape.num_kv_heads)
-        self.keys = torch.zeros(*heads, shape.key_size, block_tokens, dtype=shape.dtype)
-        self.values = torch.zeros(*heads, block_tokens, shape.value_size, dtype=shape.dtype)
+        heads, unit = (num_blocks, shape.num_kv_heads), 4 // shape.dtype.itemsize
+        key_units, token_units = -(-shape.key_size // unit), -(-block_tokens // unit)
+        self.keys = torch.zeros(*heads, key_units, block_tokens, unit, dtype=shape.dtype)
+        self.values = torch.zeros(*heads, token_units, shape.value_size, unit, dtype=shape.dtype)
 
     @property
     def num_bytes(self) -> int:

@@ -11,7 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = 16, ROWS = 6, TILE_ROWS = 24, PANEL = 64, VECTORS = PANEL / WIDTH };
+enum { WIDTH = 16, ROWS = 6, PANEL = 64, VECTORS = PANEL / WIDTH };
+// Of attention: rows by keys of a tile, whose scores and values stay in the first cache.
+enum { TILE_ROWS = 24, TILE_KEYS = 256, TILE_GROUPS = TILE_KEYS / WIDTH };
+
+// Of attention, whose weights are powers of 2.
+#define LOG2_E 1.44269504f
 
 typedef float vec __attribute__((vector_size(64)));
 typedef int32_t ivec __attribute__((vector_size(64)));
@@ -24,6 +29,7 @@ typedef uint16_t loose_hvec __attribute__((vector_size(32), aligned(2), may_alia
 #define INLINE static inline __attribute__((always_inline))
 
 #if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
 #define PAUSE() __builtin_ia32_pause()
 #else
 #define PAUSE() ((void)0)
@@ -31,8 +37,9 @@ typedef uint16_t loose_hvec __attribute__((vector_size(32), aligned(2), may_alia
 
 #include "pool.inc"
 
-// One attention layer. Keys are [blocks][kv heads][key size][block tokens], so that a score of 16 keys is
-// one vector; values are [blocks][kv heads][block tokens][value size].
+// One attention layer. With units of 32 bits (one float, or two bfloat16, side by side, as products take them)
+// keys are [blocks][kv heads][units of key size][block tokens], so that scores of 16 keys are one vector, and
+// values [blocks][kv heads][units of block tokens][value size].
 typedef struct {
     int64_t num_heads, num_kv_heads, key_size, value_size, block_tokens;
     int64_t window;     // keys that a query sees, itself included; 0: all
@@ -50,6 +57,9 @@ typedef struct {
     const int64_t *starts, *ends, *offsets, *tables, *slots;
 } Step;
 
+INLINE int64_t units(int64_t size, int64_t unit) { return (size + unit - 1) / unit; }
+INLINE int64_t round_up(int64_t size, int64_t unit) { return units(size, unit) * unit; }
+
 INLINE float sum_of(vec x) {
     float sums[WIDTH];
     memcpy(sums, &x, sizeof x);
@@ -63,6 +73,16 @@ INLINE float max_of(vec x) {
     memcpy(most, &x, sizeof x);
     for (int i = 1; i < WIDTH; i++) most[0] = most[i] > most[0] ? most[i] : most[0];
     return most[0];
+}
+
+// b where one of them is no number.
+INLINE vec larger(vec a, vec b) {
+#if defined(__AVX512F__)
+    return (vec)_mm512_max_ps((__m512)a, (__m512)b);
+#else
+    ivec is_a = a > b;
+    return (vec)((is_a & (ivec)a) | (~is_a & (ivec)b));
+#endif
 }
 
 INLINE vec choose(ivec is_first, vec first, vec second) {
@@ -89,6 +109,26 @@ INLINE vec exp_of(vec x) {
     // What is no number stays none: every comparison with it is false.
     return choose(x != x, x, choose(is_tiny, (vec){}, result));
 }
+
+// 2^x of x up to 0, to some 2 units of the last place; 0 below -126.
+INLINE vec power_of_2(vec x) {
+    const vec low = (vec){} - 126.0f;
+    ivec is_seen = ~(x < low);
+    vec y = larger(low, x);
+    vec turns = y + 12582912.0f;  // rounds to the nearest integer, in the low bits
+    vec f = y - (turns - 12582912.0f);
+    vec p = 1.5403530e-4f - (vec){};
+    p = p * f + 1.3333558e-3f;
+    p = p * f + 9.6181291e-3f;
+    p = p * f + 5.5504109e-2f;
+    p = p * f + 2.4022651e-1f;
+    p = p * f + 6.9314718e-1f;
+    p = p * f + 1.0f;
+    return (vec)(is_seen & ((ivec)p + ((ivec)turns << 23)));
+}
+
+// 1 - 2 / (1 + e^2x)
+INLINE vec tanh_of(vec x) { return 1.0f - 2.0f / (1.0f + exp_of(2.0f * x)); }
 
 INLINE vec silu(vec x) { return x / (1.0f + exp_of(-x)); }
 
@@ -128,7 +168,6 @@ INLINE void store_bfloat16(bfloat16 *p, vec x) {
 INLINE vec multiply_float(vec sums, vec x, vec weights) { return sums + x * weights; }
 
 #if defined(__AVX512BF16__)
-#include <immintrin.h>
 INLINE vec multiply_bfloat16(vec sums, vec x, vec weights) {
     return (vec)_mm512_dpbf16_ps((__m512)sums, (__m512bh)x, (__m512bh)weights);
 }
@@ -158,8 +197,10 @@ int has_products_bfloat16(void) { return 0; }
 
 #define TYPE float
 #include "typed.inc"
+#include "attention.inc"
 #include "products.inc"
 #undef TYPE
 #define TYPE bfloat16
 #include "typed.inc"
+#include "attention.inc"
 #include "products.inc"

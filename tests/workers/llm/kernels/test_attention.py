@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from workers.llm.attention import PagedAttention
 from workers.llm.batch import Batch
@@ -20,7 +21,9 @@ from workers.llm.scores import Scores
 
 CPU = torch.device("cpu")
 # (tokens in the cache, tokens of the chunk)
-CHUNKS = [(0, 40), (37, 1), (5, 9), (200, 1), (0, 1), (90, 33), (15, 1), (16, 1)]
+CHUNKS = [(0, 40), (37, 1), (5, 9), (200, 1), (0, 1), (90, 33), (15, 1), (16, 1), (590, 20)]
+# More than go through the kernel at once.
+NUM_TOKENS = 600
 
 
 class Shape(NamedTuple):
@@ -36,7 +39,18 @@ SHAPES = [
     Shape(8, 1, 80, 72),
     Shape(3, 3, 24, 40),
     Shape(32, 1, 96, 8),
+    Shape(2, 1, 23, 33),
 ]
+
+
+def some_sequence(num_cached_tokens: int, token_ids: list[int], block_table: list[int]) -> Any:
+    """As much of one as batches read."""
+    return SimpleNamespace(
+        job=SimpleNamespace(adapter=0),
+        num_cached_tokens=num_cached_tokens,
+        token_ids=token_ids,
+        block_table=block_table,
+    )
 
 
 def make_batch(chunks: list[tuple[int, int]], block_tokens: int) -> Batch:
@@ -46,13 +60,22 @@ def make_batch(chunks: list[tuple[int, int]], block_tokens: int) -> Batch:
     for start, size in chunks:
         taken = [blocks.pop() for _ in range(-(-(start + size) // block_tokens))]
         ids = list(range(start + size))
-        sequences.append(SimpleNamespace(num_cached_tokens=start, token_ids=ids, block_table=taken))
+        sequences.append(some_sequence(start, ids, taken))
     return Batch([Chunk(s, size) for s, (_, size) in zip(sequences, chunks, strict=True)], block_tokens)
 
 
 def heads(num_tokens: int, num_heads: int, size: int, dtype: torch.dtype) -> Tensor:
     """As models make them: [1, H, T, D], tokens before heads in memory."""
     return torch.randn(1, num_tokens, num_heads, size).to(dtype).transpose(1, 2)
+
+
+def as_kernels_have_it(cache: LayerCache) -> list[Tensor]:
+    """Keys and values with what they have in 32 bits side by side."""
+    unit, found = 4 // cache.keys.itemsize, []
+    for part in (cache.keys.permute(0, 2, 3, 1), cache.values.permute(0, 2, 1, 3)):
+        filled = pad(part, (0, 0, 0, -part.shape[2] % unit))
+        found.append(filled.unflatten(2, (-1, unit)).transpose(3, 4))
+    return found
 
 
 def attend(
@@ -66,8 +89,8 @@ def attend(
     kernels = kernels_for(dtype)
     assert kernels
     by_kernel = KernelAttention(kernels, layer, KernelCache(layer, 512, batch.block_tokens), StepTables())
-    by_kernel.cache.keys.copy_(by_torch.cache.keys.permute(0, 2, 3, 1))
-    by_kernel.cache.values.copy_(by_torch.cache.values.permute(0, 2, 1, 3))
+    keys, values = as_kernels_have_it(by_torch.cache)
+    by_kernel.cache.keys.copy_(keys), by_kernel.cache.values.copy_(values)
     by_torch.layout = Layout(batch, dtype, CPU)
     by_kernel.tables.lay_out(batch)
     num_tokens = len(batch.positions)
@@ -75,8 +98,9 @@ def attend(
     key = heads(num_tokens, shape.num_kv_heads, shape.key_size, dtype)
     value = heads(num_tokens, shape.num_kv_heads, shape.value_size, dtype)
     outputs = [attention.attend(query, key, value, scores, window) for attention in (by_torch, by_kernel)]
-    assert torch.equal(by_kernel.cache.keys, by_torch.cache.keys.permute(0, 2, 3, 1))
-    assert torch.equal(by_kernel.cache.values, by_torch.cache.values.permute(0, 2, 1, 3))
+    keys, values = as_kernels_have_it(by_torch.cache)
+    assert torch.equal(by_kernel.cache.keys, keys)
+    assert torch.equal(by_kernel.cache.values, values)
     return outputs
 
 
@@ -92,7 +116,7 @@ def test_as_torch(shape: Shape, block_tokens: int, dtype: torch.dtype) -> None:
     )
 
 
-@pytest.mark.parametrize("window", [1, 7, 16, 50])
+@pytest.mark.parametrize("window", [1, 7, 16, 50, 300])
 @pytest.mark.parametrize("block_tokens", [16, 3])
 def test_windows(window: int, block_tokens: int) -> None:
     batch = make_batch(CHUNKS, block_tokens)
@@ -111,13 +135,13 @@ def test_softcap_and_sinks() -> None:
         torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("window", [None, 7])
+@pytest.mark.parametrize("window", [None, 7, 300])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_a_row_does_not_depend_on_its_company(dtype: torch.dtype, window: int | None) -> None:
     """The same tokens at once and in chunks, beside others: the same bits."""
     torch.manual_seed(4)
-    tensors = [heads(100, num_heads, 64, dtype) for num_heads in (12, 4, 4)]
-    cuts = ([0, 100], [0, 1, 8, 9, 50, 51, 99, 100], list(range(101)))
+    tensors = [heads(NUM_TOKENS, num_heads, 64, dtype) for num_heads in (12, 4, 4)]
+    cuts = ([0, NUM_TOKENS], [0, 1, 8, 9, 50, 251, 500, 599, NUM_TOKENS], list(range(NUM_TOKENS + 1)))
     whole, chunked, stepwise = (attend_in_chunks(tensors, places, dtype, window) for places in cuts)
     assert torch.equal(whole, chunked)
     assert torch.equal(whole, stepwise)
@@ -128,12 +152,12 @@ def attend_in_chunks(
 ) -> Tensor:
     layer, kernels = LayerShape(4, 64, 64, dtype), kernels_for(dtype)
     assert kernels
-    attention = KernelAttention(kernels, layer, KernelCache(layer, 64, 16), StepTables())
+    attention = KernelAttention(kernels, layer, KernelCache(layer, 128, 16), StepTables())
     outputs = []
     for start, end in pairwise(cuts):
-        ids = list(range(100))
-        own = SimpleNamespace(num_cached_tokens=start, token_ids=ids, block_table=list(range(7)))
-        other = SimpleNamespace(num_cached_tokens=end, token_ids=ids, block_table=list(range(20, 40)))
+        ids = list(range(NUM_TOKENS + 3))
+        own = some_sequence(start, ids, list(range(38)))
+        other = some_sequence(end, ids, list(range(40, 80)))
         chunks: list[Any] = [Chunk(own, end - start), Chunk(other, 1 + start % 3)]
         attention.tables.lay_out(batch := Batch(chunks, 16))
         parts = [

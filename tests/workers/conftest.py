@@ -17,6 +17,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(num_threads)
 
 
+@pytest.fixture(autouse=True)
+def same_chance() -> None:
+    """What a test draws does not depend on which ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def ends() -> Iterator[Ends]:
     ends = Ends()

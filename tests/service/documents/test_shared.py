@@ -73,7 +73,7 @@ def test_positions_are_code_points_on_one_side_and_bytes_on_the_other() -> None:
     editor = joined(document)
     editor.change(Compound([Insert(2, "🦊é"), Delete(0, 2)]))
     applied, _ = document.merge(editor.outbox.pop(), "y")
-    assert (applied and applied.operation == Compound([Delete(0, 2), Insert(0, "🦊é")])) or True
+    assert applied and applied.operation == Compound([Insert(0, "🦊é"), Delete(2, 2)])
     assert document.content == editor.text == "🦊ée\u0301b"
     change = document.submit(Compound([Delete(3, 1), Insert(1, "😀")]), None, "x")
     editor.doc.apply_update(change.update)
@@ -243,7 +243,8 @@ def test_what_is_closed_is_freed() -> None:
         with pytest.raises(BadParams):
             document.merge(b"\xff", "y")
     del document, editor
-    assert num_docs() == before
+    # Fewer, where those of another test were still on their way out.
+    assert num_docs() <= before
 
 
 def test_updates_that_wait_for_others_do_not_pile_up() -> None:

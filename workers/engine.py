@@ -20,8 +20,9 @@ class Engine(ABC, Generic[W]):
     limits: Limits
 
     @abstractmethod
-    def add(self, job_id: JobId, work: W) -> Event:
-        """Check the work and queue it; return its `Accepted`.
+    def add(self, job_id: JobId, work: W) -> Event | None:
+        """Check the work and queue it; return its `Accepted`, or None where the check takes a while: then
+        that, or `Failed`, is the job's first event.
 
         Raises JobError when the model cannot take it; then the engine keeps nothing of the job.
         """
@@ -56,3 +57,6 @@ class Engine(ABC, Generic[W]):
     @abstractmethod
     def stats(self) -> Stats:
         """The gauges as they are now."""
+
+    def close(self) -> None:
+        """Let go of what outlives a step, threads and processes. Nothing else is called afterwards."""

@@ -11,6 +11,7 @@ from workers.messages import (
     Cancel,
     Command,
     Drain,
+    Event,
     EventBatch,
     Failed,
     Heartbeat,
@@ -40,6 +41,14 @@ class Loop:
 
     def run(self) -> None:
         """Raises EndOfPipe when the service is gone, and whatever `engine.step` raises."""
+        try:
+            self._run()
+        finally:
+            self._engine.close()
+        self._end.put(Bye(None))
+        self._end.finish(LAST_WORDS_S)
+
+    def _run(self) -> None:
         while not self._is_done():
             self._beat()
             can_step = self._end.has_room() and self._engine.has_work()
@@ -47,8 +56,6 @@ class Loop:
                 self._obey(command)
             if self._end.has_room() and self._engine.has_work():
                 self._step()
-        self._end.put(Bye(None))
-        self._end.finish(LAST_WORDS_S)
 
     def _is_done(self) -> bool:
         return self._is_stopping or (self._is_draining and not self._engine.job_ids())
@@ -93,7 +100,8 @@ class Loop:
 
     def _add(self, command: Submit) -> None:
         try:
-            event = self._engine.add(command.job_id, command.work)
+            event: Event | None = self._engine.add(command.job_id, command.work)
         except JobError as error:
             event = Failed(command.job_id, error.code, error.message, error.param, Usage())
-        self._end.put(EventBatch([event]))
+        if event is not None:
+            self._end.put(EventBatch([event]))

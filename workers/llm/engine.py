@@ -12,6 +12,7 @@ from workers.engine import Engine
 from workers.errors import JobError
 from workers.llm.batch import Batch
 from workers.llm.chunks import Chunk
+from workers.llm.forms import Forms
 from workers.llm.grammar import FormRow, allow
 from workers.llm.logprobs import Likelihood, Likelihoods
 from workers.llm.outbox import Outbox
@@ -21,6 +22,9 @@ from workers.llm.start import start
 from workers.messages import Accepted, Event, JobId, Stats, TextWork
 
 log = logging.getLogger(__name__)
+
+# How long a step waits for a grammar when there is nothing else to do.
+FORM_WAIT_S = 0.005
 
 
 class Drawn(NamedTuple):
@@ -41,29 +45,38 @@ class LlmEngine(Engine[TextWork]):
         self._block_tokens = settings.block_tokens
         parts = start(name, settings)
         self._runner, self._allocator, self._scheduler, self._intake, self.limits = parts
+        self._forms = Forms(self._intake.grammars)
         self._jobs: dict[JobId, Job] = {}
         self._complete: list[Job] = []  # complete on arrival: ended by the next step
         self._cancelled: dict[JobId, Job] = {}
         self._outbox = Outbox()
         self._num_steps = 0
 
-    def add(self, job_id: JobId, work: TextWork) -> Event:
+    def add(self, job_id: JobId, work: TextWork) -> Event | None:
         num_waiting = sum(not job.is_started for job in self._jobs.values())
         if num_waiting >= self._max_waiting:
             message = f'{num_waiting} jobs wait for model "{self._name}" (max_waiting)'
             raise JobError("engine_overloaded", message)
         job = self._intake.make(job_id, work)
+        has_forms = job.grammar is None or self._forms.give(job, job.grammar)
         self._jobs[job_id] = job
+        if not has_forms:
+            return None
+        self._enter(job)
+        return Accepted(job_id, job.prompt_tokens)
+
+    def _enter(self, job: Job) -> None:
         for sequence in job.sequences.values():
             self._scheduler.add(sequence)
         if any(self._is_complete(sequence) for sequence in job.sequences.values()) or not job.sequences:
             self._complete.append(job)
-        return Accepted(job_id, job.prompt_tokens)
 
     def cancel(self, job_id: JobId) -> None:
         job = self._jobs.get(job_id)
         if job is not None and job_id not in self._cancelled:
             self._cancelled[job_id] = job
+            if self._forms.drop(job):
+                return
             for sequence in job.sequences.values():
                 self._scheduler.remove(sequence)
 
@@ -74,12 +87,13 @@ class LlmEngine(Engine[TextWork]):
         self._set_paused(job_id, False)
 
     def has_work(self) -> bool:
-        return bool(self._cancelled or self._complete or self._scheduler.has_work())
+        return bool(self._cancelled or self._complete or self._forms.has_work() or self._scheduler.has_work())
 
     @torch.inference_mode()
     def step(self) -> list[Event]:
         self._num_steps += 1
         self._end_cancelled()
+        self._enter_formed()
         self._end_complete()
         chunks = self._scheduler.schedule()
         if chunks:
@@ -89,6 +103,9 @@ class LlmEngine(Engine[TextWork]):
             self._scheduler.note_time(chunks, time.monotonic() - began)
         return self._outbox.take()
 
+    def close(self) -> None:
+        self._forms.close()
+
     def job_ids(self) -> list[JobId]:
         return list(self._jobs)
 
@@ -97,7 +114,7 @@ class LlmEngine(Engine[TextWork]):
         queues = self._scheduler
         return Stats(
             len(queues.running),
-            len(queues.waiting),
+            len(queues.waiting) + self._forms.num_waiting,
             len(queues.paused),
             self._num_steps,
             queues.num_preemptions,
@@ -112,8 +129,20 @@ class LlmEngine(Engine[TextWork]):
         if job is None or job_id in self._cancelled or job.is_paused == is_paused:
             return
         job.is_paused = is_paused
+        if self._forms.is_waiting(job):
+            return
         for sequence in job.sequences.values():
             self._scheduler.requeue(sequence)
+
+    def _enter_formed(self) -> None:
+        """Jobs whose grammar is compiled by now."""
+        for job, error in self._forms.take(0 if self._scheduler.has_work() else FORM_WAIT_S):
+            if error is None:
+                self._outbox.accept(job)
+                self._enter(job)
+            else:
+                self._outbox.fail(job, error)
+                del self._jobs[job.job_id]
 
     def _start(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
@@ -147,7 +176,7 @@ class LlmEngine(Engine[TextWork]):
             if token_id == FAILED:
                 if text:
                     self._outbox.text(sequence, text)
-                self._fail(sequence.job)
+                self._fail(sequence)
                 return
             text += sequence.append(token_id, likelihood)
             if self._is_complete(sequence) or (token_id,) != chunk.drafts[num_accepted : num_accepted + 1]:
@@ -206,11 +235,16 @@ class LlmEngine(Engine[TextWork]):
             if job.job_id in self._jobs and not job.sequences:
                 self._finish(job, "stop", [])
 
-    def _fail(self, job: Job) -> None:
-        message = "the model gave logits that are no numbers"
-        log.error("job failed", extra={"job": job.job_id, "model": self._name, "error": message})
+    def _fail(self, failed: Sequence) -> None:
+        """Nothing could be drawn: by its form, or because the model's logits are no numbers."""
+        job = failed.job
+        error = failed.form.error if failed.form else None
+        if error is None:
+            error = JobError("engine_failed", "the model gave logits that are no numbers")
+            log.error("job failed", extra={"job": job.job_id, "model": self._name, "error": error.message})
+            for sequence in job.sequences.values():
+                self._runner.erase(self._scheduler.spoil(sequence))
         for sequence in job.sequences.values():
-            self._runner.erase(self._scheduler.spoil(sequence))
             self._scheduler.remove(sequence)
-        self._outbox.fail(job, message)
+        self._outbox.fail(job, error)
         del self._jobs[job.job_id]

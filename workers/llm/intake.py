@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from workers.detokenizer import Decode, Detokenizer
 from workers.errors import JobError
-from workers.llm.grammar import Form, Grammars, call_grammar
+from workers.llm.grammar import Grammar, Grammars
 from workers.llm.load import LoadedModel
 from workers.llm.logprobs import Trail
 from workers.llm.prompts import PromptEncoder
@@ -51,21 +51,24 @@ class Intake:
         special = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
         self._special_ids = frozenset(special.union(tokenizer.all_special_ids))
         self._vocabulary = Vocabulary(tokenizer, self._special_ids)
-        self._grammars = Grammars(model_name, tokenizer, loaded.vocab_size, self._eos_ids)
+        self.grammars = Grammars(model_name, tokenizer, loaded.vocab_size, self._eos_ids)
 
     @property
     def has_chat_template(self) -> bool:
         return self._encoder.has_chat_template
 
     def make(self, job_id: JobId, work: TextWork) -> Job:
-        """Choice i of a prompt draws with seed + i. An answer ends with the model's context at the latest."""
+        """Choice i of a prompt draws with seed + i. An answer ends with the model's context at the latest.
+
+        Where the answers have to have a form the job has its grammar; the form itself is still to be made.
+        """
         self._encoder.check([token.token_id for token in work.sampling.logit_bias], "logit_bias")
         self._encoder.check(work.sampling.stop_token_ids, "stop_token_ids")
         prompts = [self._encode(prompt, work.sampling) for prompt in work.prompts]
-        forms = [self._form(work, prompt) for prompt in work.prompts]
         generated = work.generated or [[]] * work.num_choices
         job = Job(job_id, work.sampling, self._eos_ids)
         job.owner, job.priority = work.owner, work.priority
+        job.grammar = _grammar(work)
         job.prompt_tokens = sum(len(prompt.token_ids) for prompt in prompts)
         job.completion_tokens = sum(map(len, generated))
         for index in self._open_choices(work):
@@ -73,23 +76,10 @@ class Intake:
             place = index // work.n
             sequence = self._sequence(job, index, prompts[place])
             sequence.calls = ToolCallParser() if _tools(work.prompts[place]) else None
-            sequence.form = form.copy() if (form := forms[place]) else None
             sequence.seed = work.sampling.seed + index % work.n
             sequence.restore(generated[index])
             job.sequences[index] = sequence
         return job
-
-    def _form(self, work: TextWork, prompt: Prompt) -> Form | None:
-        """What each of the prompt's answers has to be."""
-        match work.form:
-            case JsonForm(schema):
-                return self._grammars.of_schema(schema)
-            case CallForm(names):
-                functions = [json.loads(tool)["function"] for tool in _tools(prompt)]
-                allowed = [function for function in functions if not names or function["name"] in names]
-                return self._grammars.of_lark(call_grammar(allowed, BEGIN, END), "tools")
-            case None:
-                return None
 
     def _open_choices(self, work: TextWork) -> Iterator[int]:
         return (index for index in range(work.num_choices) if index not in work.done)
@@ -127,6 +117,20 @@ class Intake:
             sequence.trail = Trail(self._vocabulary)
         sequence.max_tokens = min(job.sampling.max_tokens, self._max_model_len - len(prompt.token_ids))
         return sequence
+
+
+def _grammar(work: TextWork) -> Grammar | None:
+    """Of what each answer has to be."""
+    match work.form:
+        case JsonForm(schema):
+            return Grammar.of_schema(schema)
+        case CallForm(names):
+            tools = [tool for prompt in work.prompts for tool in _tools(prompt)]
+            functions = [json.loads(tool)["function"] for tool in tools]
+            allowed = [function for function in functions if not names or function["name"] in names]
+            return Grammar.of_calls(allowed, BEGIN, END)
+        case None:
+            return None
 
 
 def _tools(prompt: Prompt) -> list[bytes]:

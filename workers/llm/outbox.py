@@ -1,7 +1,9 @@
 """One step's events, in order."""
 
+from workers.errors import JobError
 from workers.llm.sequence import Job, Sequence
 from workers.messages import (
+    Accepted,
     ChoiceFinished,
     Event,
     Failed,
@@ -22,6 +24,9 @@ class Outbox:
     def take(self) -> list[Event]:
         events, self._events = self._events, []
         return events
+
+    def accept(self, job: Job) -> None:
+        self._events.append(Accepted(job.job_id, job.prompt_tokens))
 
     def start(self, job: Job) -> None:
         self._events.append(Started(job.job_id))
@@ -59,5 +64,5 @@ class Outbox:
     def end(self, job: Job, reason: str, ended: list[int]) -> None:
         self._events.append(Finished(job.job_id, reason, job.usage, ended))
 
-    def fail(self, job: Job, message: str) -> None:
-        self._events.append(Failed(job.job_id, "engine_failed", message, None, job.usage))
+    def fail(self, job: Job, error: JobError) -> None:
+        self._events.append(Failed(job.job_id, error.code, error.message, error.param, job.usage))

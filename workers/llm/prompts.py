@@ -73,8 +73,8 @@ class PromptEncoder:
             message = f'the chat template of model "{self._model_name}" has no place for tools'
             raise JobError("bad_params", message, "tools")
         messages = [_as_template(message) for message in prompt.messages]
-        tools = [json.loads(tool) for tool in prompt.tools] or None
         try:
+            tools = [json.loads(tool) for tool in prompt.tools] or None
             text = self._tokenizer.apply_chat_template(
                 messages, tools=tools, add_generation_prompt=True, tokenize=False
             )

@@ -1,7 +1,7 @@
 """One answer to one prompt, and one job's set of them."""
 
 from workers.detokenizer import Detokenizer
-from workers.llm.grammar import Form
+from workers.llm.grammar import Form, Grammar
 from workers.llm.logprobs import Likelihood, Trail
 from workers.llm.lookup import Drafter
 from workers.llm.penalties import Biases, TokenCounts
@@ -23,6 +23,7 @@ class Job:
         self.owner = ""
         self.priority = 0
         self.end_ids = frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else eos_ids)
+        self.grammar: Grammar | None = None  # of the form that each answer has to have
         self.sequences: dict[int, Sequence] = {}  # those that have not ended, by choice index
         self.prompt_tokens = 0
         self.cached_tokens = 0  # of the prompts', those that somebody else had computed
@@ -124,6 +125,12 @@ class Sequence:
         for token_id in generated:
             self._add(token_id)
 
+    def constrain(self, form: Form) -> None:
+        """The answer has to have this form; what there is of it has."""
+        self.form = form
+        for token_id in self.token_ids[self.num_prompt_tokens :]:
+            self._advance(token_id)
+
     def append(self, token_id: int, likelihood: Likelihood | None = None) -> str:
         """Add a sampled token; return the text to show."""
         if self.trail is not None and likelihood is not None:
@@ -136,9 +143,12 @@ class Sequence:
         self.token_ids.append(token_id)
         if self.counts is not None:
             self.counts.add(token_id)
+        self._advance(token_id)
+        return self.answer.push(token_id, may_stop=self._may_end(self.num_tokens))
+
+    def _advance(self, token_id: int) -> None:
         if self.form is not None and token_id not in self.job.end_ids:
             self.form.advance(token_id)
-        return self.answer.push(token_id, may_stop=self._may_end(self.num_tokens))
 
     def divide(self, text: str, *, is_last: bool = False) -> tuple[str, list[ToolCallPart]]:
         """The part of the answer's next text that may be shown, and what is new of its tool calls."""

@@ -12,7 +12,7 @@ from tests.service_process import ServiceProcess
 
 STEADY_STEPS_PER_S = 50
 # No test takes half of it: what takes longer waits for something that never comes.
-TEST_TIMEOUT_S = 300
+TEST_TIMEOUT_S = 600
 
 # How long an example takes is the machine's matter; all else is as Hypothesis has it, also in CI.
 settings.register_profile("any pace", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])

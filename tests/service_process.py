@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 ROOT = Path(__file__).parent.parent
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 270.0
 # Long, as all limits here: one that is not hit costs nothing, and the machine may be busy with others.
 REQUEST_TIMEOUT_S = 120.0
 WAIT_TIMEOUT_S = 120.0

@@ -199,7 +199,7 @@ def test_wrong_key(strict_service: ServiceProcess) -> None:
 
 
 def test_too_many_and_too_full(alice: openai.OpenAI, strict_service: ServiceProcess) -> None:
-    wishes: Any = {"model": "steady", "messages": LONG, "stream": True, "max_tokens": 100}
+    wishes: Any = {"model": "steady", "messages": LONG, "stream": True, "max_tokens": 2_000}
     wishes["extra_body"] = {"ignore_eos": True}
     strict_service.wait_idle("sk-alice")
     with alice.chat.completions.create(**wishes) as first, alice.chat.completions.create(**wishes) as second:
@@ -215,7 +215,8 @@ def test_too_many_and_too_full(alice: openai.OpenAI, strict_service: ServiceProc
 
 
 def test_an_error_after_the_start(alice: openai.OpenAI, strict_service: ServiceProcess) -> None:
-    wishes: Any = {"model": "steady", "messages": LONG, "max_tokens": 90}
+    wishes: Any = {"model": "steady", "messages": LONG, "max_tokens": 2_000}
+    wishes["extra_body"] = {"ignore_eos": True}
     stream = alice.chat.completions.create(**wishes, stream=True)
     with pytest.raises(openai.APIError, match="the worker was lost") as caught:
         for num, _ in enumerate(stream):

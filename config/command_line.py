@@ -65,10 +65,26 @@ def finish(layers: Layers) -> Settings:
     settings = layers.build()
     if not settings.models:
         raise ConfigError("models: none is configured; at least one is needed")
+    _check_adapters(settings)
     _check_order(settings)
     _check_store(settings.store)
     _check_documents(settings.documents, settings.store)
     return _with_secrets(settings)
+
+
+def _check_adapters(settings: Settings) -> None:
+    """Clients name them as they name models."""
+    owners = {name: f"models.{name}" for name in settings.models}
+    for model, its in settings.models.items():
+        if its.adapters and its.engine != "llm":
+            message = (
+                f'models.{model}.adapters: expected none with engine = "{its.engine}", only "llm" has them'
+            )
+            raise ConfigError(message)
+        for name in its.adapters:
+            if name in owners:
+                raise ConfigError(f"models.{model}.adapters.{name}: the name is taken by {owners[name]}")
+            owners[name] = f"models.{model}.adapters.{name}"
 
 
 def _check_order(settings: Settings) -> None:

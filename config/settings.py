@@ -169,6 +169,8 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     num_draft_tokens: Annotated[int, Meta(ge=1, le=64)]
     kernels: Literal["auto", "off"]
     cuda_graphs: bool
+    adapters: Annotated[dict[Name, Annotated[str, Meta(min_length=1)]], Meta(max_length=64)]
+    max_adapter_rank: Annotated[int, Meta(ge=1, le=1_024)]
     steps: Annotated[list[Name], Meta(min_length=1, max_length=64)]
     stages: dict[Name, StageSettings]
     image_steps: Annotated[int, Meta(ge=1, le=1_000)]
@@ -215,3 +217,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: dict[Name, ModelSettings]
     providers: dict[Name, ProviderSettings]
     log: LogSettings
+
+    def base_of(self, name: str) -> str:
+        """The model whose workers answer under this name: its own, or the one whose adapter it names."""
+        if name in self.models:
+            return name
+        return next((base for base, model in self.models.items() if name in model.adapters), name)
+
+    def adapter_of(self, name: str) -> str:
+        """The name again if it is an adapter's; "" for a model's own."""
+        return name if self.base_of(name) != name else ""

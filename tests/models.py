@@ -1,9 +1,11 @@
 """Makes tiny causal language models with random weights and a real tokenizer."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
@@ -74,6 +76,22 @@ def make_model(folder: Path, family: str, **overrides: Any) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.save_pretrained(folder)
+    return folder
+
+
+def make_adapter(folder: Path, base: Path, seed: int = 0, **config: Any) -> Path:
+    """Save a random LoRA adapter of the model in `base` to `folder` as peft would; `config` is peft's."""
+    lora = LoraConfig(**({"r": 4, "target_modules": "all-linear", "task_type": "CAUSAL_LM"} | config))
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        # peft asks transformers by old names, and tells how GPT-2's layers are stored.
+        warnings.simplefilter("ignore")
+        torch.manual_seed(seed)
+        model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), lora)
+        for name, weight in model.named_parameters():
+            if "lora_" in name:
+                # As peft begins, an adapter adds nothing.
+                weight.data.normal_(0, 0.3)
     model.save_pretrained(folder)
     return folder
 

@@ -22,8 +22,17 @@ class Rows(NamedTuple):
     stop: int
 
 
+class AdaptedRows(NamedTuple):
+    """The packed tokens `start … stop - 1` are of sequences that adapter `number` answers."""
+
+    number: int
+    start: int
+    stop: int
+
+
 class Batch:
-    """Chunks in order of size, so that rows of like size are neighbours (T tokens, S chunks).
+    """Chunks in order of size, so that rows of like size are neighbours (T tokens, S chunks); before that
+    in order of their adapters, so that the rows of each are neighbours: `adapted` says which.
 
     `input_ids [T]`, `positions [T]`, `slots [T]` where the tokens' keys and values go, `starts [S]` and
     `ends [S]` the positions of each chunk's first token and past its last, `offsets [S + 1]` of the
@@ -33,13 +42,14 @@ class Batch:
     """
 
     def __init__(self, chunks: list[Chunk], block_tokens: int) -> None:
-        self.chunks = sorted(chunks, key=_size)
+        self.chunks = sorted(chunks, key=_order)
         self.block_tokens = block_tokens
         sequences = [chunk.sequence for chunk in self.chunks]
         sizes = np.array([chunk.size for chunk in self.chunks])
         self.starts: Ints = np.array([sequence.num_cached_tokens for sequence in sequences])
         self.ends: Ints = self.starts + sizes
         self.offsets: Ints = np.concatenate(([0], np.cumsum(sizes)))
+        self.adapted = self._adapted_rows()
         self.input_ids: Ints = np.fromiter(chain.from_iterable(map(_token_ids, self.chunks)), np.int64)
         self.block_tables = self._block_tables()
         rows = np.repeat(np.arange(len(sizes)), sizes)
@@ -70,6 +80,18 @@ class Batch:
             is_like_context
         )
 
+    def _adapted_rows(self) -> list[AdaptedRows]:
+        """Those without an adapter are first, so the last tells whether there are any with one."""
+        if not self.chunks[-1].sequence.job.adapter:
+            return []
+        numbers = [chunk.sequence.job.adapter for chunk in self.chunks]
+        found = {number: numbers.index(number) for number in numbers if number}
+        stops = [*list(found.values())[1:], len(numbers)]
+        return [
+            AdaptedRows(number, int(self.offsets[first]), int(self.offsets[stop]))
+            for (number, first), stop in zip(found.items(), stops, strict=True)
+        ]
+
     def _block_tables(self) -> Ints:
         tables = [chunk.sequence.block_table for chunk in self.chunks]
         padded = np.empty((len(tables), max(map(len, tables))), np.int64)
@@ -79,8 +101,8 @@ class Batch:
         return padded
 
 
-def _size(chunk: Chunk) -> tuple[int, int]:
-    return chunk.size, chunk.sequence.num_cached_tokens
+def _order(chunk: Chunk) -> tuple[int, int, int]:
+    return chunk.sequence.job.adapter, chunk.size, chunk.sequence.num_cached_tokens
 
 
 def _token_ids(chunk: Chunk) -> list[int]:

@@ -96,12 +96,15 @@ class BlockAllocator:
             del self._found[digest]
 
 
-def extend_digests(digests: list[bytes], token_ids: list[int], block_tokens: int) -> None:
-    """Add those of the full blocks that `digests` lacks; each stands for all tokens up to its block's end.
+def extend_digests(
+    digests: list[bytes], token_ids: list[int], block_tokens: int, salt: bytes = EMPTY
+) -> None:
+    """Add those of the full blocks that `digests` lacks; each stands for all tokens up to its block's end,
+    and for what computed them: by another `salt` they have other digests.
 
     Sixteen bytes of BLAKE2: that two texts have one in common does not happen.
     """
     for start in range(len(digests) * block_tokens, len(token_ids) - block_tokens + 1, block_tokens):
         tokens = np.array(token_ids[start : start + block_tokens], np.int32).tobytes()
-        before = digests[-1] if digests else EMPTY
+        before = digests[-1] if digests else salt
         digests.append(blake2b(before + tokens, digest_size=DIGEST_BYTES).digest())

@@ -44,6 +44,7 @@ class Intake:
     def __init__(self, model_name: str, loaded: LoadedModel, max_model_len: int) -> None:
         tokenizer = loaded.tokenizer
         self._model_name = model_name
+        self._adapters = {adapter.name: number for number, adapter in enumerate(loaded.adapters, 1)}
         self._eos_ids = loaded.eos_ids
         self._encoder = PromptEncoder(model_name, tokenizer, loaded.vocab_size)
         self._max_model_len = max_model_len
@@ -69,6 +70,7 @@ class Intake:
         job = Job(job_id, work.sampling, self._eos_ids)
         job.owner, job.priority = work.owner, work.priority
         job.grammar = _grammar(work)
+        job.adapter = self._adapter(work.adapter)
         job.prompt_tokens = sum(len(prompt.token_ids) for prompt in prompts)
         job.completion_tokens = sum(map(len, generated))
         for index in self._open_choices(work):
@@ -80,6 +82,13 @@ class Intake:
             sequence.restore(generated[index])
             job.sequences[index] = sequence
         return job
+
+    def _adapter(self, name: str) -> int:
+        """The number of that name; 0 for the model itself."""
+        if name and name not in self._adapters:
+            known = ", ".join(self._adapters) or "none"
+            raise JobError("bad_params", f"adapter {name!r} is unknown; there is: {known}", "model")
+        return self._adapters.get(name, 0)
 
     def _open_choices(self, work: TextWork) -> Iterator[int]:
         return (index for index in range(work.num_choices) if index not in work.done)

@@ -26,6 +26,7 @@ from workers.hub import (
     settle,
     source_of,
 )
+from workers.llm.adapters import Adapter
 
 
 class LoadedModel(NamedTuple):
@@ -33,6 +34,7 @@ class LoadedModel(NamedTuple):
     tokenizer: PreTrainedTokenizerBase
     max_model_len: int  # 0: without limit
     eos_ids: frozenset[int]
+    adapters: tuple[Adapter, ...] = ()
 
     @property
     def vocab_size(self) -> int:
@@ -44,7 +46,8 @@ class LoadedModel(NamedTuple):
         dtype = str(self.model.dtype).removeprefix("torch.")
         length = f", {self.max_model_len} tokens" if self.max_model_len else ""
         size = f"{self.model.num_parameters() / 1e6:,.1f} M parameters"
-        return f"{type(self.model).__name__}, {size}, {dtype} on {self.model.device}{length}"
+        adapters = f", {len(self.adapters)} adapters" if self.adapters else ""
+        return f"{type(self.model).__name__}, {size}, {dtype} on {self.model.device}{length}{adapters}"
 
 
 def load(settings: ModelSettings) -> LoadedModel:
@@ -55,7 +58,17 @@ def load(settings: ModelSettings) -> LoadedModel:
     tokenizer = load_tokenizer(settings.path, source, options_of(settings))
     options = options_of(settings) | {"config": config, "dtype": _dtype(settings, config, device)}
     model = load_weights(settings.path, AutoModelForCausalLM, source, options, device)
-    return LoadedModel(model, tokenizer, _max_model_len(config, settings), _eos_ids(model, tokenizer))
+    max_model_len, adapters = _max_model_len(config, settings), _adapters(model, settings)
+    return LoadedModel(model, tokenizer, max_model_len, _eos_ids(model, tokenizer), adapters)
+
+
+def _adapters(model: PreTrainedModel, settings: ModelSettings) -> tuple[Adapter, ...]:
+    if not settings.adapters:
+        return ()
+    # Seconds, for those alone who have adapters.
+    from workers.llm.lora import read_adapters
+
+    return read_adapters(model, settings)
 
 
 def _config(source: str, settings: ModelSettings) -> PreTrainedConfig:

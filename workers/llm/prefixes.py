@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from workers.llm.blocks import BlockAllocator, extend_digests
+from workers.llm.blocks import EMPTY, BlockAllocator, extend_digests
 from workers.llm.sequence import Sequence
 
 
@@ -20,7 +20,7 @@ class Prefixes:
     def enter(self, sequence: Sequence) -> None:
         """A new sequence: what it begins with may be known."""
         if self._is_on:
-            extend_digests(sequence.digests, sequence.token_ids, self._block_tokens)
+            self._extend(sequence)
 
     def begin_step(self, prefills: Iterable[Sequence]) -> None:
         """These are being computed; for what they are on the way to others wait."""
@@ -52,9 +52,15 @@ class Prefixes:
         num_full = sequence.num_cached_tokens // self._block_tokens
         sequence.num_cached_tokens += num_tokens
         if self._is_on and sequence.num_cached_tokens // self._block_tokens > num_full:
-            extend_digests(sequence.digests, sequence.token_ids, self._block_tokens)
+            self._extend(sequence)
             for place in range(num_full, sequence.num_cached_tokens // self._block_tokens):
                 self._allocator.keep(sequence.block_table[place], sequence.digests[place])
+
+    def _extend(self, sequence: Sequence) -> None:
+        """Under an adapter the same tokens have other keys and values."""
+        adapter = sequence.job.adapter
+        salt = adapter.to_bytes(4, "little") if adapter else EMPTY
+        extend_digests(sequence.digests, sequence.token_ids, self._block_tokens, salt)
 
     def _shareable(self, sequence: Sequence) -> list[bytes]:
         """Never of the last token: what follows it is what is asked for."""

@@ -8,13 +8,14 @@ from config.settings import ModelSettings
 from workers.errors import LoadError
 from workers.llm import memory
 from workers.llm.cache import LayerShape
+from workers.llm.expected import expected_logits
 from workers.llm.graphs import Room, cuda_recorder, row_sizes
 from workers.llm.kernels.build import BuildError
 from workers.llm.kernels.library import Kernels, kernels_for
 from workers.llm.load import LoadedModel
 from workers.llm.probe import find_layers
 from workers.llm.runner import Runner
-from workers.llm.selfcheck import CHUNKS, check_chunks, expected_logits
+from workers.llm.selfcheck import CHUNKS, check_adapter, check_chunks
 from workers.llm.swap import optimise
 from workers.llm.trial import make_batch
 from workers.llm.varlen import Varlen, find_varlen
@@ -29,7 +30,9 @@ def prepare(name: str, loaded: LoadedModel, settings: ModelSettings) -> tuple[Ru
     """
     layers = find_layers(loaded.model)
     kernels = _kernels(name, settings, list(layers.values()), loaded.model.device)
-    runner = Runner(loaded.model, layers, kernels)
+    runner = Runner(loaded.model, layers, kernels, loaded.adapters)
+    if not isinstance(kernels, Kernels):
+        runner.attach_adapters(None)
     num_blocks = _num_blocks(loaded, settings, runner.token_bytes)
     has_graphs = settings.cuda_graphs and isinstance(kernels, Varlen)
     # The last is nobody's: padding rows write there.
@@ -77,6 +80,8 @@ def _settle(
         optimise(loaded.model, runner, kernels, make_batch(loaded.vocab_size, longest, block_tokens))
     if num_tokens >= sum(CHUNKS):
         check_chunks(loaded.model, runner, block_tokens, expected)
+        for number, adapter in enumerate(loaded.adapters, 1):
+            check_adapter(loaded.model, runner, block_tokens, (number, adapter))
 
 
 def _kernels(

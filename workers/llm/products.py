@@ -1,5 +1,7 @@
 """`x @ weight.T + bias` on a CPU with a weight that was packed once."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -12,11 +14,28 @@ PANEL = 64
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 0.03}
 
 
+class Addend(Protocol):
+    """What is to come on top of a product."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it adds anything in this step."""
+        ...
+
+    def add(self, x: Tensor, output: Tensor) -> Tensor:
+        """Onto `output [..., T, out]`, which is returned, for `x [..., T, in]`."""
+        ...
+
+
 class Product(nn.Module):
-    """`x @ weight.T + bias` for `x [..., T, in]`; a row's bits do not depend on how many rows there are."""
+    """`x @ weight.T + bias` for `x [..., T, in]`; a row's bits do not depend on how many rows there are.
+
+    And what adapters of it add, its `delta`, if it has any.
+    """
 
     weight: Tensor  # packed
     bias: Tensor | None
+    delta: Addend | None = None
 
     def __init__(self, num_outputs: int, num_inputs: int) -> None:
         super().__init__()
@@ -42,10 +61,10 @@ class KernelProduct(Product):
         x = x if x.is_contiguous() else x.contiguous()
         output = x.new_empty(*x.shape[:-1], self.out_features)
         self.call(x.data_ptr(), None, output.data_ptr(), x.numel() // self.in_features)
-        return output
+        return output if self.delta is None else self.delta.add(x, output)
 
     def call(self, x: int, added: int | None, output: int, num_rows: int) -> None:
-        """The same by addresses; `added [num_rows, out]`, which may be the output, comes on top."""
+        """The product alone by addresses; `added [num_rows, out]`, which may be the output, comes on top."""
         self._product(x, *self._pointers, added, output, num_rows, self.out_features, self.in_features)
 
 
@@ -64,6 +83,10 @@ class DnnProduct(Product):
         self._is_single_apart = not self._is_single_alike()
 
     def forward(self, x: Tensor) -> Tensor:
+        output = self._alone(x)
+        return output if self.delta is None else self.delta.add(x, output)
+
+    def _alone(self, x: Tensor) -> Tensor:
         if x.shape[-2] < 2 and (self._is_single_apart or not x.shape[-2]):
             return self._few(x)
         output: Tensor = self._op(x, self.weight, self.bias, "none", [], "")

@@ -7,13 +7,16 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from workers.errors import LoadError
+from workers.llm.adapters import Adapter
 from workers.llm.attention import PagedAttention
 from workers.llm.batch import Batch
 from workers.llm.cache import LayerCache, LayerShape
+from workers.llm.deltas import StepAdapters, attach
 from workers.llm.graphs import DecodeGraphs, Recorder, Room
 from workers.llm.kernels.attention import KernelAttention, KernelCache, StepTables
 from workers.llm.kernels.library import Kernels
 from workers.llm.layout import Layout
+from workers.llm.packing import Packer
 from workers.llm.upload import upload
 from workers.llm.varlen import Varlen, VarlenAttention, VarlenStep, make_step, step_arrays
 
@@ -29,6 +32,7 @@ class Runner:
         model: PreTrainedModel,
         layers: dict[nn.Module, LayerShape],
         kernels: Kernels | Varlen | None,
+        adapters: tuple[Adapter, ...] = (),
     ) -> None:
         self._model = model
         self._modules = list(layers)
@@ -37,6 +41,8 @@ class Runner:
         self._varlen = kernels if isinstance(kernels, Varlen) else None
         self._graphs: DecodeGraphs | None = None
         self._tables = StepTables()
+        self._adapters = adapters
+        self._step_adapters = StepAdapters()
         self._attentions: list[PagedAttention | KernelAttention] = []
         self._can_slice = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.device = model.device
@@ -68,13 +74,18 @@ class Runner:
             return VarlenAttention(pool, self._varlen)
         return PagedAttention(pool)
 
+    def attach_adapters(self, packer: Packer | None) -> None:
+        """Once, after the model's products were packed, if they are."""
+        attach(self._model, self._adapters, self._step_adapters, packer)
+
     def leave_varlen(self) -> None:
         """From now on attention is made of torch's common operators, over the same cache."""
         self._varlen = None
 
     def run(self, batch: Batch) -> Tensor:
         """Compute the batch; return the logits `[S', V]` of the places to sample."""
-        if self._graphs is not None and self._graphs.takes(batch):
+        self._step_adapters.lay_out(batch)
+        if self._graphs is not None and not batch.adapted and self._graphs.takes(batch):
             return self._graphs.run(batch)
         arrays = [batch.input_ids, batch.positions, batch.sampled]
         if self._varlen is not None:
@@ -104,6 +115,7 @@ class Runner:
         """
         if not all(isinstance(attention, VarlenAttention) for attention in self._attentions):
             raise LoadError("not all its layers attend by varlen_attn")
+        self._step_adapters.clear()
         self._graphs = DecodeGraphs(self._decode, recorder, sizes, room)
 
     def _decode(self, input_ids: Tensor, positions: Tensor, step: VarlenStep) -> Tensor:

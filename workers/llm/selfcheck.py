@@ -6,9 +6,10 @@ from transformers import PreTrainedModel
 
 from workers.detokenizer import Detokenizer
 from workers.errors import LoadError
+from workers.llm.adapters import Adapter
 from workers.llm.batch import Batch
 from workers.llm.chunks import Chunk
-from workers.llm.probe import PAGED
+from workers.llm.expected import NUM_TOKENS, check_tokens
 from workers.llm.runner import Runner
 from workers.llm.sequence import Answer, Job, Sequence
 from workers.messages import Sampling
@@ -18,12 +19,7 @@ from workers.messages import Sampling
 TOLERANCES = {torch.float32: 0.01}
 HALF_TOLERANCE = 0.25
 
-CHUNKS = (5, 2, 1)
-
-
-def expected_logits(model: PreTrainedModel) -> Tensor:
-    """What the model as it was loaded says to the check's tokens, computed at once."""
-    return _at_once(model, _token_ids(model))
+CHUNKS = (5, 2, NUM_TOKENS - 7)
 
 
 def check_chunks(model: PreTrainedModel, runner: Runner, block_tokens: int, expected: Tensor) -> None:
@@ -31,28 +27,32 @@ def check_chunks(model: PreTrainedModel, runner: Runner, block_tokens: int, expe
 
     The cache must have room for 8 tokens in its first blocks.
     """
-    found = _in_chunks(runner, _token_ids(model), block_tokens)
-    error = (found - expected).norm() / (expected - expected.mean()).norm().clamp(min=1e-6)
+    error = _error(_in_chunks(runner, check_tokens(model), block_tokens), expected)
     if not error < TOLERANCES.get(model.dtype, HALF_TOLERANCE):
-        what = f"computed in chunks its logits are off by {float(error):.0%}"
+        what = f"computed in chunks its logits are off by {error:.0%}"
         raise LoadError(f"{type(model).__name__} is not supported: {what}")
 
 
-def _token_ids(model: PreTrainedModel) -> list[int]:
-    step = model.config.get_text_config().vocab_size // 10
-    return [step * place for place in range(1, sum(CHUNKS) + 1)]
+def check_adapter(
+    model: PreTrainedModel, runner: Runner, block_tokens: int, numbered: tuple[int, Adapter]
+) -> None:
+    """The same of the model with an adapter, held against what peft says. Raises LoadError."""
+    number, adapter = numbered
+    error = _error(_in_chunks(runner, check_tokens(model), block_tokens, number), adapter.expected)
+    if not error < TOLERANCES.get(model.dtype, HALF_TOLERANCE):
+        what = f"its logits are off by {error:.0%} from peft's"
+        raise LoadError(f'adapter "{adapter.name}" of a {type(model).__name__} is not supported: {what}')
 
 
-def _at_once(model: PreTrainedModel, token_ids: list[int]) -> Tensor:
-    model.set_attn_implementation("eager")
-    logits: Tensor = model(input_ids=torch.tensor([token_ids], device=model.device), use_cache=False).logits
-    model.set_attn_implementation(PAGED)
-    return logits[0, -1].float()
+def _error(found: Tensor, expected: Tensor) -> float:
+    """As a share of the logits' spread."""
+    return float((found - expected).norm() / (expected - expected.mean()).norm().clamp(min=1e-6))
 
 
-def _in_chunks(runner: Runner, token_ids: list[int], block_tokens: int) -> Tensor:
+def _in_chunks(runner: Runner, token_ids: list[int], block_tokens: int, adapter: int = 0) -> Tensor:
     answer = Answer(Detokenizer(lambda _: "", frozenset(), []), [])
     sequence = Sequence(Job(0, Sampling(1)), 0, token_ids, answer)
+    sequence.job.adapter = adapter
     sequence.block_table = list(range(-(-len(token_ids) // block_tokens)))
     for num_tokens in CHUNKS:
         logits = runner.run(Batch([Chunk(sequence, num_tokens)], block_tokens))

@@ -22,6 +22,7 @@ class Job:
         self.biases = Biases.of(sampling)
         self.owner = ""
         self.priority = 0
+        self.adapter = 0  # the number of the one that answers, counted from 1; 0 for the model itself
         self.end_ids = frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else eos_ids)
         self.grammar: Grammar | None = None  # of the form that each answer has to have
         self.sequences: dict[int, Sequence] = {}  # those that have not ended, by choice index

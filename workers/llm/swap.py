@@ -28,7 +28,9 @@ Calls = dict[nn.Module, Call]
 
 def optimise(model: nn.Module, runner: Runner, kernels: Kernels, batch: Batch) -> None:
     """Leaves a model that computes the same, sooner; `batch` is the step to try it with."""
-    _pack(model, runner, Packer(kernels), batch)
+    packer = Packer(kernels)
+    _pack(model, runner, packer, batch)
+    runner.attach_adapters(packer)
     calls = record(runner, batch, list(model.modules()))
     gone: set[nn.Module] = set()
     for parent, name, module in list(_children(model)):

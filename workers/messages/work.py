@@ -110,6 +110,7 @@ class TextWork(Message, frozen=True, gc=False):
     the engine goes on after them and sends only what follows. Choices in `done` are complete.
 
     Owners are served in equal shares; of one owner's work that with the lowest `priority` is first.
+    `adapter` is the name of the one that is to answer; "" for the model itself.
     """
 
     unit: ClassVar[str] = "tokens"
@@ -122,6 +123,7 @@ class TextWork(Message, frozen=True, gc=False):
     owner: str = ""
     priority: int = 0
     form: Form | None = None
+    adapter: str = ""
 
     @property
     def num_choices(self) -> int:

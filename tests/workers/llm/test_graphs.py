@@ -182,6 +182,7 @@ def test_padded_rows() -> None:
     """Two decodes, the shorter one first, of which one is still in its prompt; three rows of padding."""
     done: Any = SimpleNamespace(num_cached_tokens=5, token_ids=[10, 11, 12, 13, 14, 15], block_table=[7, 2])
     before: Any = SimpleNamespace(num_cached_tokens=0, token_ids=[20, 21, 22], block_table=[4])
+    done.job = before.job = SimpleNamespace(adapter=0)
     batch = Batch([Chunk(done, 1), Chunk(before, 1)], 4)
     room = Room(table_width=3, block_tokens=4, scratch=9, device=torch.device("cpu"))
     names = ("sampled", "input_ids", "positions", "slots", "query_ends", "key_ends", "num_keys", "tables")

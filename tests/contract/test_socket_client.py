@@ -152,7 +152,7 @@ async def test_limits_are_those_of_requests(strict_service: ServiceProcess) -> N
         assert (await answer(ws))[-1]["type"] == "done"
     async with connected(strict_service, "one", ALICE) as one, connected(strict_service, "two", ALICE) as two:
         for ws in (one, two):
-            await ws.send_json(LONG | {"message": "tick " * 90, "max_tokens": 90})
+            await ws.send_json(LONG | {"message": "tick " * 190, "max_tokens": 190})
         told = [await receive(one)]
         with strict_service.http.stream(
             "POST", "/stream_text", json={"prompt": "x"}, headers=bearer(ALICE)

@@ -32,5 +32,5 @@ def paced_service(tmp_path_factory: pytest.TempPathFactory, paced_config: str) -
     with ServiceProcess(tmp_path_factory.mktemp("paced_service"), "--config", paced_config) as service:
         yield service
         service.wait_ready()
-        assert service.metrics()["active_streams"] == 0
+        service.wait_idle()
         assert service.stop() == 0

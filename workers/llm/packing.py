@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from workers.llm.kernels.library import Kernels
+from workers.llm.kernels.pages import Pages
 from workers.llm.products import DnnProduct, KernelProduct, Product, has_dnn
 
 DTYPES = (torch.float32, torch.bfloat16)
@@ -20,6 +21,7 @@ class Packer:
     def __init__(self, kernels: Kernels) -> None:
         self._kernels = kernels
         self._has_dnn = has_dnn(kernels.dtype)
+        self._pages = Pages()
 
     def can(self, layer: nn.Module) -> bool:
         if not is_linear(layer) or layer.weight.dtype != self._kernels.dtype:
@@ -28,7 +30,7 @@ class Packer:
 
     def make(self, weight: Tensor, bias: Tensor | None) -> Product:
         if self._is_for_kernel(weight.shape[1]):
-            return KernelProduct(self._kernels, weight, bias)
+            return KernelProduct(self._kernels, weight, bias, self._pages)
         return DnnProduct(weight, bias)
 
     def _is_for_kernel(self, num_inputs: int) -> bool:

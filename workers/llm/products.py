@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from workers.llm.kernels.library import Kernels
+from workers.llm.kernels.pages import Pages
 
 # Outputs that the kernel computes side by side.
 PANEL = 64
@@ -45,11 +46,12 @@ class Product(nn.Module):
 class KernelProduct(Product):
     """By our own kernel: with few rows in the time that its weights take to be read."""
 
-    def __init__(self, kernels: Kernels, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, kernels: Kernels, weight: Tensor, bias: Tensor | None, pages: Pages) -> None:
+        """Its weight lies in `pages`."""
         super().__init__(*weight.shape)
         weight = weight.detach().contiguous()
         num_padded = -(-self.out_features // PANEL) * PANEL
-        self.weight = weight.new_empty(num_padded, self.in_features)
+        self.weight = pages.take((num_padded, self.in_features), weight.dtype)
         kernels.pack(weight.data_ptr(), self.weight.data_ptr(), *weight.shape)
         self.bias = None if bias is None else bias.detach().contiguous()
         self._product = kernels.product

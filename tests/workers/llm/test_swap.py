@@ -13,6 +13,7 @@ from transformers.pytorch_utils import Conv1D
 from tests.models import FAMILIES, MORE_FAMILIES, make_model
 from tests.workers.llm.driver import Driver
 from workers.llm.kernels.library import kernels_for
+from workers.llm.kernels.pages import Pages
 from workers.llm.packing import Packer, Sibling, pack
 from workers.llm.products import DnnProduct, KernelProduct, Product
 
@@ -93,7 +94,7 @@ def test_a_row_has_the_same_bits_among_any_number(
     kernels = kernels_for(dtype)
     assert kernels
     weight, bias = torch.randn(shape[1], shape[0]).to(dtype), torch.randn(shape[1]).to(dtype)
-    product: Product = KernelProduct(kernels, weight, bias) if is_own else DnnProduct(weight, bias)
+    product: Product = KernelProduct(kernels, weight, bias, Pages()) if is_own else DnnProduct(weight, bias)
     x = torch.randn(1, 300, shape[0]).to(dtype)
     whole = product(x)
     error = (whole - linear(x, weight, bias)).norm() / whole.norm()

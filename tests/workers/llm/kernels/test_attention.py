@@ -2,14 +2,14 @@
 
 import random
 from itertools import pairwise
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from workers.detokenizer import Detokenizer
 from workers.llm.attention import PagedAttention
 from workers.llm.batch import Batch
 from workers.llm.cache import LayerCache, LayerShape
@@ -18,6 +18,8 @@ from workers.llm.kernels.attention import KernelAttention, KernelCache, StepTabl
 from workers.llm.kernels.library import kernels_for
 from workers.llm.layout import Layout
 from workers.llm.scores import Scores
+from workers.llm.sequence import Answer, Job, Sequence
+from workers.messages import Sampling
 
 CPU = torch.device("cpu")
 # (tokens in the cache, tokens of the chunk)
@@ -43,20 +45,18 @@ SHAPES = [
 ]
 
 
-def some_sequence(num_cached_tokens: int, token_ids: list[int], block_table: list[int]) -> Any:
-    """As much of one as batches read."""
-    return SimpleNamespace(
-        job=SimpleNamespace(adapter=0),
-        num_cached_tokens=num_cached_tokens,
-        token_ids=token_ids,
-        block_table=block_table,
+def some_sequence(num_cached_tokens: int, token_ids: list[int], block_table: list[int]) -> Sequence:
+    sequence = Sequence(
+        Job(0, Sampling(1)), 0, token_ids, Answer(Detokenizer(lambda _: "", frozenset(), []), [])
     )
+    sequence.num_cached_tokens, sequence.block_table = num_cached_tokens, block_table
+    return sequence
 
 
 def make_batch(chunks: list[tuple[int, int]], block_tokens: int) -> Batch:
     blocks = list(range(512))
     random.Random(1).shuffle(blocks)
-    sequences: list[Any] = []
+    sequences = []
     for start, size in chunks:
         taken = [blocks.pop() for _ in range(-(-(start + size) // block_tokens))]
         ids = list(range(start + size))
@@ -158,7 +158,7 @@ def attend_in_chunks(
         ids = list(range(NUM_TOKENS + 3))
         own = some_sequence(start, ids, list(range(38)))
         other = some_sequence(end, ids, list(range(40, 80)))
-        chunks: list[Any] = [Chunk(own, end - start), Chunk(other, 1 + start % 3)]
+        chunks = [Chunk(own, end - start), Chunk(other, 1 + start % 3)]
         attention.tables.lay_out(batch := Batch(chunks, 16))
         parts = [
             [t[:, :, start:end], torch.randn(1, t.shape[1], 1 + start % 3, 64).to(dtype)] for t in tensors

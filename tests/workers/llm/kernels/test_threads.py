@@ -10,6 +10,7 @@ from workers.llm.cache import LayerShape
 from workers.llm.kernels import library
 from workers.llm.kernels.attention import KernelAttention, KernelCache, StepTables
 from workers.llm.kernels.library import kernels_for
+from workers.llm.kernels.pages import Pages
 from workers.llm.products import KernelProduct
 from workers.llm.scores import Scores
 
@@ -35,7 +36,7 @@ def compute() -> list[Tensor]:
     attention = KernelAttention(kernels, LayerShape(4, 64, 64, torch.float32), _cache(), StepTables())
     attention.tables.lay_out(batch := make_batch(CHUNKS, 16))
     tensors = [heads(len(batch.positions), count, 64, torch.float32) for count in (12, 4, 4)]
-    product = KernelProduct(kernels, torch.randn(1000, 256), torch.randn(1000))
+    product = KernelProduct(kernels, torch.randn(1000, 256), torch.randn(1000), Pages())
     x = torch.randn(1, 70, 256)
     return [attention.attend(*tensors, Scores(None, None, None), None), product(x), product(x[:, :1])]
 

@@ -171,6 +171,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cuda_graphs: bool
     adapters: Annotated[dict[Name, Annotated[str, Meta(min_length=1)]], Meta(max_length=64)]
     max_adapter_rank: Annotated[int, Meta(ge=1, le=1_024)]
+    step_ahead: Literal["auto", "on", "off"]
     steps: Annotated[list[Name], Meta(min_length=1, max_length=64)]
     stages: dict[Name, StageSettings]
     image_steps: Annotated[int, Meta(ge=1, le=1_000)]

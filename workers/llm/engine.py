@@ -1,22 +1,17 @@
 """The language engine's station on the journey: jobs in, one step of all sequences, events out."""
 
 import logging
-import time
-from itertools import islice
-from typing import NamedTuple
 
 import torch
 
 from config.settings import ModelSettings
 from workers.engine import Engine
 from workers.errors import JobError
-from workers.llm.batch import Batch
 from workers.llm.chunks import Chunk
+from workers.llm.flight import Drawn, Flight
 from workers.llm.forms import Forms
-from workers.llm.grammar import FormRow, allow
-from workers.llm.logprobs import Likelihood, Likelihoods
 from workers.llm.outbox import Outbox
-from workers.llm.sampler import FAILED, sample
+from workers.llm.sampler import FAILED
 from workers.llm.sequence import Job, Sequence
 from workers.llm.start import start
 from workers.messages import Accepted, Event, JobId, Stats, TextWork
@@ -25,11 +20,6 @@ log = logging.getLogger(__name__)
 
 # How long a step waits for a grammar when there is nothing else to do.
 FORM_WAIT_S = 0.005
-
-
-class Drawn(NamedTuple):
-    token_id: int
-    likelihood: Likelihood | None
 
 
 class LlmEngine(Engine[TextWork]):
@@ -42,9 +32,8 @@ class LlmEngine(Engine[TextWork]):
     def __init__(self, name: str, settings: ModelSettings) -> None:
         self._name = name
         self._max_waiting = settings.max_waiting
-        self._block_tokens = settings.block_tokens
         parts = start(name, settings)
-        self._runner, self._allocator, self._scheduler, self._intake, self.limits = parts
+        self._runner, self._allocator, self._scheduler, self._flights, self._intake, self.limits = parts
         self._forms = Forms(self._intake.grammars)
         self._jobs: dict[JobId, Job] = {}
         self._complete: list[Job] = []  # complete on arrival: ended by the next step
@@ -87,7 +76,11 @@ class LlmEngine(Engine[TextWork]):
         self._set_paused(job_id, False)
 
     def has_work(self) -> bool:
-        return bool(self._cancelled or self._complete or self._forms.has_work() or self._scheduler.has_work())
+        is_any_ended = bool(self._cancelled or self._complete)
+        return is_any_ended or self._forms.has_work() or self._has_steps()
+
+    def _has_steps(self) -> bool:
+        return self._flights.is_under_way or self._scheduler.has_work()
 
     @torch.inference_mode()
     def step(self) -> list[Event]:
@@ -95,12 +88,10 @@ class LlmEngine(Engine[TextWork]):
         self._end_cancelled()
         self._enter_formed()
         self._end_complete()
-        chunks = self._scheduler.schedule()
-        if chunks:
-            began = time.monotonic()
-            self._start(chunks)
-            self._advance(Batch(chunks, self._block_tokens))
-            self._scheduler.note_time(chunks, time.monotonic() - began)
+        flight = self._flights.next()
+        if flight is not None:
+            self._start(flight.batch.chunks)
+            self._land(flight)
         return self._outbox.take()
 
     def close(self) -> None:
@@ -136,7 +127,7 @@ class LlmEngine(Engine[TextWork]):
 
     def _enter_formed(self) -> None:
         """Jobs whose grammar is compiled by now."""
-        for job, error in self._forms.take(0 if self._scheduler.has_work() else FORM_WAIT_S):
+        for job, error in self._forms.take(0 if self._has_steps() else FORM_WAIT_S):
             if error is None:
                 self._outbox.accept(job)
                 self._enter(job)
@@ -147,27 +138,24 @@ class LlmEngine(Engine[TextWork]):
     def _start(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
             job = chunk.sequence.job
-            if not job.is_started:
+            if not (job.is_started or chunk.sequence.has_left):
                 job.is_started = True
                 self._outbox.start(job)
 
-    def _advance(self, batch: Batch) -> None:
-        """One forward; then each sequence whose last token was computed gets its next, or several."""
-        logits = self._runner.run(batch)
-        self._scheduler.note_computed(batch.chunks)
-        if not batch.sampled_chunks:
-            return
-        asked = [(chunk.sequence, i) for chunk in batch.sampled_chunks for i in range(1 + len(chunk.drafts))]
-        draws = [sequence.draw(num_ahead) for sequence, num_ahead in asked]
-        told = Likelihoods(logits, draws)
-        allow(logits, [FormRow(row, s.form) for row, (s, _) in enumerate(asked) if s.form is not None])
-        token_ids: list[int] = sample(logits, draws).tolist()
-        likelihoods = told.of(token_ids)
-        drawn = iter([Drawn(token_id, likelihoods.get(row)) for row, token_id in enumerate(token_ids)])
-        for chunk in batch.sampled_chunks:
-            tokens = list(islice(drawn, 1 + len(chunk.drafts)))
-            if chunk.sequence.job.job_id in self._jobs:
-                self._take(chunk, tokens)
+    def _land(self, flight: Flight) -> None:
+        """Each sequence whose last token was computed gets its next, or several; who has left gets none."""
+        for chunk, drawn in flight.read():
+            sequence = chunk.sequence
+            if sequence.has_left and any(token_id == FAILED for token_id, _ in drawn):
+                self._erase(sequence)
+            self._scheduler.land(sequence)
+            if drawn and not sequence.has_left:
+                self._take(chunk, drawn)
+        self._scheduler.note_time(flight.batch.chunks, flight.step_s)
+
+    def _erase(self, sequence: Sequence) -> None:
+        """What it has in the cache is no number: nobody may come upon it."""
+        self._runner.erase(self._scheduler.spoil(sequence))
 
     def _take(self, chunk: Chunk, drawn: list[Drawn]) -> None:
         """Add what was drawn, up to the first token that is not its draft, which the next was drawn after."""
@@ -190,8 +178,8 @@ class LlmEngine(Engine[TextWork]):
 
     def _settle(self, chunk: Chunk, num_accepted: int, drawn: list[Drawn]) -> None:
         if any(token_id == FAILED for token_id, _ in drawn):
-            # A wrong draft, and what it left in the cache is no number: nobody may come upon it.
-            self._runner.erase(self._scheduler.spoil(chunk.sequence))
+            # By a wrong draft.
+            self._erase(chunk.sequence)
             self._scheduler.restart(chunk)
         else:
             self._scheduler.note_accepted(chunk, num_accepted)
@@ -243,7 +231,7 @@ class LlmEngine(Engine[TextWork]):
             error = JobError("engine_failed", "the model gave logits that are no numbers")
             log.error("job failed", extra={"job": job.job_id, "model": self._name, "error": error.message})
             for sequence in job.sequences.values():
-                self._runner.erase(self._scheduler.spoil(sequence))
+                self._erase(sequence)
         for sequence in job.sequences.values():
             self._scheduler.remove(sequence)
         self._outbox.fail(job, error)

@@ -4,7 +4,6 @@ import json
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.hf import from_tokenizer
 from torch import Tensor
@@ -13,6 +12,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from workers.errors import JobError
 from workers.hub import one_line
 from workers.llm.inspection import MAX_BYTES, MAX_CPU_S, MAX_WALL_S, Inspector, TooDear
+from workers.llm.upload import upload
 
 # Any number of blanks would let an answer be nothing else; so many hold a deep indentation.
 WHITESPACE: Any = {"whitespace_pattern": r"[ \n]{0,20}"}
@@ -168,6 +168,5 @@ def allow(logits: Tensor, rows: list[FormRow]) -> None:
     for place, (_, form) in enumerate(rows):
         form.write_mask(words[place])
     bits = np.unpackbits(words.view(np.uint8), axis=1, count=vocab_size, bitorder="little")
-    is_forbidden = torch.from_numpy(bits == 0).to(logits.device)
-    index = torch.tensor([row for row, _ in rows], device=logits.device)
+    is_forbidden, index = upload([bits == 0, np.array([row for row, _ in rows])], logits.device)
     logits[index] = logits[index].masked_fill(is_forbidden, float("-inf"))

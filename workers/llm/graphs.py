@@ -9,7 +9,8 @@ from torch import Tensor
 
 from workers.errors import LoadError
 from workers.llm.batch import Batch
-from workers.llm.upload import Array, Place, lay_places, pack, unpack
+from workers.llm.carry import Carry
+from workers.llm.upload import Array, Place, lay_places, pack, unpack, upload
 from workers.llm.varlen import VarlenStep
 
 # More rows keep a GPU busy without a recording. It bounds the memory: each recording has its logits.
@@ -93,15 +94,17 @@ class DecodeGraphs:
         is_decode = len(batch.input_ids) == num_rows
         return is_decode and num_rows <= max(self._recordings) and table_width <= self._room.table_width
 
-    def run(self, batch: Batch) -> Tensor:
+    def run(self, batch: Batch, carry: Carry | None = None) -> Tensor:
         """The logits `[S', V]` of the places to sample, of a batch that it takes."""
         num_rows = min(size for size in self._recordings if size >= len(batch.chunks))
         recording = self._recordings[num_rows]
         recording.fill(padded_rows(batch, num_rows, self._room))
+        sampled, input_ids, *_ = unpack(recording.buffer, recording.places)
+        if carry is not None:
+            carry.fill(input_ids[: len(carry.sources)], *upload([carry.sources], self._room.device))
         recording.replay()
-        sampled = unpack(recording.buffer, recording.places)[0][: len(batch.sampled)]
         # A copy: the next replay writes where this one's logits are.
-        return recording.logits.index_select(0, sampled)
+        return recording.logits.index_select(0, sampled[: len(batch.sampled)])
 
 
 def _record(compute: Compute, recorder: Recorder, num_rows: int, room: Room) -> Recording:

@@ -43,10 +43,11 @@ class Outbox:
         Where it stopped, tokens of which nothing is shown are no part of the answer.
         """
         shown, calls = sequence.divide(text, is_last=True)
-        if sequence.trail is not None and reason != "stop":
-            self._tell(sequence, shown, calls, sequence.trail.take_all())
-        elif shown or calls or sequence.unsent_ids:
-            self._tell(sequence, shown, calls, self._logprobs(sequence))
+        logprobs = (
+            sequence.trail.take_all() if sequence.trail and reason != "stop" else self._logprobs(sequence)
+        )
+        if shown or calls or logprobs or sequence.unsent_ids:
+            self._tell(sequence, shown, calls, logprobs)
 
     def _logprobs(self, sequence: Sequence) -> list[TokenLogprob]:
         return sequence.trail.take(sequence.answer.num_shown) if sequence.trail else []

@@ -11,6 +11,7 @@ from workers.llm.adapters import Adapter
 from workers.llm.attention import PagedAttention
 from workers.llm.batch import Batch
 from workers.llm.cache import LayerCache, LayerShape
+from workers.llm.carry import Carry
 from workers.llm.deltas import StepAdapters, attach
 from workers.llm.graphs import DecodeGraphs, Recorder, Room
 from workers.llm.kernels.attention import KernelAttention, KernelCache, StepTables
@@ -82,15 +83,20 @@ class Runner:
         """From now on attention is made of torch's common operators, over the same cache."""
         self._varlen = None
 
-    def run(self, batch: Batch) -> Tensor:
-        """Compute the batch; return the logits `[S', V]` of the places to sample."""
+    def run(self, batch: Batch, carry: Carry | None = None) -> Tensor:
+        """Compute the batch; return the logits `[S', V]` of the places to sample.
+
+        Some of its inputs may have to be carried over from the step before.
+        """
         self._step_adapters.lay_out(batch)
         if self._graphs is not None and not batch.adapted and self._graphs.takes(batch):
-            return self._graphs.run(batch)
-        arrays = [batch.input_ids, batch.positions, batch.sampled]
-        if self._varlen is not None:
-            arrays += step_arrays(batch)
+            return self._graphs.run(batch, carry)
+        sources = [] if carry is None else [carry.sources]
+        varlen = [] if self._varlen is None else step_arrays(batch)
+        arrays = [batch.input_ids, batch.positions, batch.sampled, *varlen, *sources]
         input_ids, positions, sampled, *rest = upload(arrays, self.device)
+        if carry is not None:
+            carry.fill(input_ids, rest.pop())
         self._lay_out(batch, make_step(batch, rest) if rest else None)
         return self._forward(input_ids, positions, sampled)
 

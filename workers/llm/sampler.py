@@ -30,8 +30,8 @@ class Draw(NamedTuple):
     barred: frozenset[int] = frozenset()
 
 
-class Wishes(NamedTuple):
-    """What R draws ask for, as columns `[R, 1]` where their logits `[R, V]` are.
+class Columns(NamedTuple):
+    """What R draws ask for, `[R, 1]` each, where their logits `[R, V]` are.
 
     `has_limits` where top_k or top_p take anything away, `has_nucleus` where top_p does. `num_best` scores
     of a row hold all that top_k lets pass.
@@ -55,21 +55,19 @@ class Wishes(NamedTuple):
         is_limited = (top_k > 0) & (top_k < like.shape[1])
         with np.errstate(divide="ignore"):
             lowest = np.log([sampling.min_p for sampling in samplings]).astype(np.float32)
-        columns = upload(
-            [
-                np.array([sampling.temperature for sampling in samplings], np.float32),
-                lowest,
-                uniforms([draw.seed for draw in draws], [draw.position for draw in draws]),
-                np.where(is_limited, top_k - 1, 0),
-                is_limited,
-                top_p.astype(np.float32),
-            ],
-            like.device,
-        )
+        arrays = [
+            np.array([sampling.temperature for sampling in samplings], np.float32),
+            lowest,
+            uniforms([draw.seed for draw in draws], [draw.position for draw in draws]),
+            np.where(is_limited, top_k - 1, 0),
+            is_limited,
+            top_p.astype(np.float32),
+        ]
+        a, b, c, d, e, f = (column.unsqueeze(1) for column in upload(arrays, like.device))
         has_nucleus = bool((top_p < 1).any())
         num_best = max(NUM_CANDIDATES, int(top_k.max()))
         has_limits = has_nucleus or bool(is_limited.any())
-        return cls(*(column.unsqueeze(1) for column in columns), has_limits, has_nucleus, num_best)
+        return cls(a, b, c, d, e, f, has_limits, has_nucleus, num_best)
 
 
 def sample(logits: Tensor, draws: list[Draw]) -> Tensor:
@@ -85,11 +83,11 @@ def sample(logits: Tensor, draws: list[Draw]) -> Tensor:
     best, token_ids = _best(logits)
     rows = [row for row, draw in enumerate(draws) if draw.sampling.temperature > 0]
     if len(rows) == len(draws):
-        token_ids = _draw(logits - best.unsqueeze(1), Wishes.of(draws, logits))
+        token_ids = _draw(logits - best.unsqueeze(1), Columns.of(draws, logits))
     elif rows:
         (index,) = upload([np.array(rows)], logits.device)
         scores = logits[index] - best[index].unsqueeze(1)
-        token_ids.index_copy_(0, index, _draw(scores, Wishes.of([draws[row] for row in rows], logits)))
+        token_ids.index_copy_(0, index, _draw(scores, Columns.of([draws[row] for row in rows], logits)))
     return torch.where(best.isfinite(), token_ids, FAILED)
 
 
@@ -103,43 +101,43 @@ def _best(logits: Tensor) -> tuple[Tensor, Tensor]:
     return logits.gather(1, token_ids.unsqueeze(1)).squeeze(1), token_ids
 
 
-def _draw(scores: Tensor, wishes: Wishes) -> Tensor:
+def _draw(scores: Tensor, columns: Columns) -> Tensor:
     """From `scores [R, V]`, the best of each row 0, to token ids `[R]`."""
-    scores = scores / wishes.temperatures
+    scores = scores / columns.temperatures
     weights = scores.exp()
-    is_kept = scores >= _thresholds(scores, weights, wishes)
+    is_kept = scores >= _thresholds(scores, weights, columns)
     sums = weights.mul_(is_kept).cumsum(-1)
     totals = sums[:, -1:]
-    targets = wishes.numbers * totals
+    targets = columns.numbers * totals
     # Rounding may lift a target to the total, past the last token that is kept.
     targets = torch.minimum(targets, totals.nextafter(torch.zeros_like(totals)))
     places = torch.searchsorted(sums, targets, right=True).squeeze(1)
     return places.clamp_(max=scores.shape[1] - 1)
 
 
-def _thresholds(scores: Tensor, weights: Tensor, wishes: Wishes) -> Tensor:
+def _thresholds(scores: Tensor, weights: Tensor, columns: Columns) -> Tensor:
     """The lowest score `[R, 1]` that top_k, then top_p of what is left, then min_p let pass."""
-    thresholds = wishes.lowest
-    if wishes.has_limits:
+    thresholds = columns.lowest
+    if columns.has_limits:
         # Whether a nucleus lies within the best is only known on the device: a GPU sorts them all.
-        is_partial = wishes.num_best < scores.shape[1] and (scores.is_cpu or not wishes.has_nucleus)
-        top = scores.topk(wishes.num_best).values if is_partial else _descending(scores)
-        thresholds = torch.maximum(thresholds, _top_thresholds(scores, weights, top, wishes))
+        is_partial = columns.num_best < scores.shape[1] and (scores.is_cpu or not columns.has_nucleus)
+        top = scores.topk(columns.num_best).values if is_partial else _descending(scores)
+        thresholds = torch.maximum(thresholds, _top_thresholds(scores, weights, top, columns))
     # The best token always passes.
     return thresholds.clamp(max=0)
 
 
-def _top_thresholds(scores: Tensor, weights: Tensor, top: Tensor, wishes: Wishes) -> Tensor:
+def _top_thresholds(scores: Tensor, weights: Tensor, top: Tensor, columns: Columns) -> Tensor:
     """By top_k and top_p, from the best scores `top [R, K]` in falling order."""
-    by_k = top.gather(1, wishes.last_places).masked_fill(~wishes.is_limited, float("-inf"))
-    if not wishes.has_nucleus:
+    by_k = top.gather(1, columns.last_places).masked_fill(~columns.is_limited, float("-inf"))
+    if not columns.has_nucleus:
         return by_k
-    top_p = wishes.top_p
+    top_p = columns.top_p
     top_weights = top.exp().mul_(top >= by_k)
     sums = top_weights.cumsum(-1)
-    masses = top_p * torch.where(wishes.is_limited, sums[:, -1:], weights.sum(-1, keepdim=True))
+    masses = top_p * torch.where(columns.is_limited, sums[:, -1:], weights.sum(-1, keepdim=True))
     if top.shape[1] < scores.shape[1] and ((sums[:, -1:] < masses) & (top_p < 1)).any():
-        return _top_thresholds(scores, weights, _descending(scores), wishes)
+        return _top_thresholds(scores, weights, _descending(scores), columns)
     num_kept = (sums - top_weights < masses).sum(-1, keepdim=True).clamp(min=1)
     by_p = top.gather(1, num_kept - 1).masked_fill(top_p >= 1, float("-inf"))
     return torch.maximum(by_k, by_p)

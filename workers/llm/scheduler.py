@@ -53,9 +53,11 @@ class Scheduler:
         insort(self.paused if sequence.job.is_paused else self.waiting, sequence, key=_rank)
 
     def remove(self, sequence: Sequence) -> None:
-        """Its blocks are free at once."""
+        """Its blocks are free at once, or when the steps under way that write to them have landed."""
         self._queue_of(sequence).remove(sequence)
-        self._release(sequence)
+        sequence.has_left = True
+        if not sequence.num_flights:
+            self._release(sequence)
         self._shares.leave(sequence.job.owner)
 
     def requeue(self, sequence: Sequence) -> None:
@@ -77,13 +79,22 @@ class Scheduler:
         while budget.num_tokens and (admitted := self._admit()):
             budget = self._take(admitted, budget, chunks)
         for chunk in chunks:
+            chunk.sequence.num_flights += 1
             self._shares.charge(chunk.sequence, chunk.num_tokens)
         return self._with_drafts(chunks) if len(chunks) == num_decodes else chunks
 
     def note_computed(self, chunks: list[Chunk]) -> None:
-        """The step is done. Blocks that it filled can be shared from now on; of drafts nothing is known."""
+        """Later steps come after this one, and its tokens are known: blocks that it fills can be shared from
+        now on. Of drafts nothing is known, and who has left leaves nothing."""
         for chunk in chunks:
-            self.prefixes.note_computed(chunk.sequence, chunk.num_tokens)
+            if not chunk.sequence.has_left:
+                self.prefixes.note_computed(chunk.sequence, chunk.num_tokens)
+
+    def land(self, sequence: Sequence) -> None:
+        """A step that it had a part in is done."""
+        sequence.num_flights -= 1
+        if sequence.has_left and not sequence.num_flights:
+            self._release(sequence)
 
     def note_accepted(self, chunk: Chunk, num_accepted: int) -> None:
         """So many of the chunk's drafts were right, and are tokens of its sequence now."""
@@ -113,10 +124,16 @@ class Scheduler:
         """What the sequence's blocks hold is no good: those that it alone has, for the caller to erase."""
         return self._allocator.forget(sequence.block_table)
 
+    def can_grow(self) -> bool:
+        """Whether nobody has to give way for the tokens of those that decode."""
+        return sum(map(self._num_missing, self._decoding())) <= self._allocator.num_free
+
+    def _decoding(self) -> list[Sequence]:
+        return [sequence for sequence in self.running if sequence.num_pending_tokens == 1]
+
     def _decodes(self) -> list[Chunk]:
         """In order of rank: who needs a block takes it from the last, which is not yet in the step."""
-        decodes = [sequence for sequence in self.running if sequence.num_pending_tokens == 1]
-        return [Chunk(sequence, 1) for sequence in decodes if self._grow(sequence)]
+        return [Chunk(sequence, 1) for sequence in self._decoding() if self._grow(sequence)]
 
     def _with_drafts(self, decodes: list[Chunk]) -> list[Chunk]:
         """As far as blocks are free: for a guess nobody gives way."""
@@ -195,8 +212,9 @@ class Scheduler:
         return bool(sequence.block_table)
 
     def _idle_holders(self, but: Sequence) -> list[Sequence]:
-        """Sequences with blocks that do not run; the one to preempt first is last."""
-        holders = [s for queue in (self.waiting, self.paused) for s in queue if s.block_table]
+        """Sequences with blocks that neither run nor are in a step; the one to preempt first is last."""
+        queues = (self.waiting, self.paused)
+        holders = [s for queue in queues for s in queue if s.block_table and not s.num_flights]
         return [holder for holder in holders if holder is not but]
 
     def _preempt(self, sequence: Sequence) -> None:

@@ -92,6 +92,8 @@ class Sequence:
         self.max_tokens = 0
         self.seed = 0
         self.num_cached_tokens = 0
+        self.num_flights = 0  # steps under way that it has a part in
+        self.has_left = False  # the scheduler: whatever is drawn for it now is dropped
         self.num_charged_tokens = 0  # of those that were ever computed
         self.num_found_tokens = 0  # that somebody else had computed
         self.block_table: list[int] = []
@@ -110,6 +112,16 @@ class Sequence:
     @property
     def num_pending_tokens(self) -> int:
         return len(self.token_ids) - self.num_cached_tokens
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is a token after the next, as far as their number tells."""
+        return not self.has_left and self.num_tokens + 1 < self.max_tokens
+
+    @property
+    def needs_its_tokens(self) -> bool:
+        """Whether the host has to know a token before the next: to count it, for a form, to tell about it."""
+        return self.counts is not None or self.form is not None or self.trail is not None
 
     def draw(self, num_ahead: int = 0) -> Draw:
         """What the sampler needs for the next token, or for that after so many more."""

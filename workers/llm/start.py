@@ -7,6 +7,7 @@ import torch
 from msgspec.structs import replace
 
 from config.settings import ModelSettings
+from workers.llm.ahead import Flights
 from workers.llm.blocks import BlockAllocator
 from workers.llm.chunks import Bounds
 from workers.llm.intake import Intake
@@ -23,6 +24,7 @@ class Parts(NamedTuple):
     runner: Runner
     allocator: BlockAllocator
     scheduler: Scheduler
+    flights: Flights
     intake: Intake
     limits: Limits
 
@@ -54,4 +56,12 @@ def start(name: str, settings: ModelSettings) -> Parts:
     limits = Limits(
         max_model_len, settings.max_num_seqs, loaded.vocab_size, intake.has_chat_template, description
     )
-    return Parts(runner, allocator, Scheduler(allocator, bounds), intake, limits)
+    scheduler = Scheduler(allocator, bounds)
+    flights = Flights(runner, scheduler, settings.block_tokens, is_ahead=_is_ahead(settings, runner.device))
+    return Parts(runner, allocator, scheduler, flights, intake, limits)
+
+
+def _is_ahead(settings: ModelSettings, device: torch.device) -> bool:
+    """Drafts are made of the tokens before them, so the host has to know these."""
+    is_wanted = settings.step_ahead == "on" or (settings.step_ahead == "auto" and device.type == "cuda")
+    return is_wanted and settings.speculation == "off"

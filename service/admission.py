@@ -26,8 +26,15 @@ def admit(request: web.Request, wishes: Wishes, *, max_retries: int = 0) -> Job:
     is_local = wishes.provider == LOCAL
     limits = limits_of(request, wishes.model) if is_local else UNLIMITED
     sampling = _sampling(request, wishes, limits)
-    owner, priority = request[CALLER], wishes.priority
-    work = TextWork(wishes.prompts, sampling, wishes.n, owner=owner, priority=priority, form=wishes.form)
+    work = TextWork(
+        wishes.prompts,
+        sampling,
+        wishes.n,
+        owner=request[CALLER],
+        priority=wishes.priority,
+        form=wishes.form,
+        adapter=request.app[SETTINGS].adapter_of(wishes.model) if is_local else "",
+    )
     return admit_work(request, wishes.model, work, provider=wishes.provider, max_retries=max_retries)
 
 

@@ -222,9 +222,10 @@ class Dispatcher:
 
     def _fullness(self, link: WorkerLink, model: str) -> str | None:
         """Why the worker takes no more, or None when it does."""
-        limit = self._settings.models[model].max_num_seqs + self._settings.models[model].max_waiting
+        base = self._settings.base_of(model)
+        limit = self._settings.models[base].max_num_seqs + self._settings.models[base].max_waiting
         if len(link.jobs) >= limit:
-            return f"{len(link.jobs)} jobs wait or run >= {limit} (models.{model}.max_num_seqs + max_waiting)"
+            return f"{len(link.jobs)} jobs wait or run >= {limit} (models.{base}.max_num_seqs + max_waiting)"
         unsent, max_unsent = link.num_unsent_bytes, self._settings.workers.max_unsent_bytes
         if unsent > max_unsent:
             return f"{unsent} bytes wait for the worker > {max_unsent} (workers.max_unsent_bytes)"

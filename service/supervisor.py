@@ -91,15 +91,18 @@ class Supervisor:
     # Facts
 
     def is_ready(self, model: str | None = None) -> bool:
-        models = [model] if model else list(self._settings.models)
+        """Models and adapters alike are asked for by the names that clients use."""
+        models = [self._settings.base_of(model)] if model else list(self._settings.models)
         return all(any(post.is_ready for post in self.posts if post.model == name) for name in models)
 
     def ready_links(self, model: str) -> list[WorkerLink]:
-        return [post.link for post in self.posts if post.model == model and post.link and post.is_ready]
+        base = self._settings.base_of(model)
+        return [post.link for post in self.posts if post.model == base and post.link and post.is_ready]
 
     def limits(self, model: str) -> Limits | None:
         """What the model can take; known from its first readiness on."""
-        return next((post.limits for post in self.posts if post.model == model and post.limits), None)
+        base = self._settings.base_of(model)
+        return next((post.limits for post in self.posts if post.model == base and post.limits), None)
 
     def complaints(self) -> list[str]:
         """Why the service is not ready: it leaves, a model has no live worker, tokens do not flow."""

@@ -107,7 +107,10 @@ def _openai(
 
 
 def resolve_model(request: web.Request, name: str | None) -> str:
-    """The text model of that name; the first configured one when none is named. Raises NotFound."""
+    """The text model, or adapter, of that name; the first configured model when none is named.
+
+    Raises NotFound.
+    """
     models = text_models(request)
     name = name if name is not None else next(iter(models), "")
     if name not in models:
@@ -119,8 +122,9 @@ def resolve_model(request: web.Request, name: str | None) -> str:
 
 
 def text_models(request: web.Request) -> list[str]:
-    """The configured models that answer prompts, in order."""
-    return [name for name, model in request.app[SETTINGS].models.items() if model.is_text]
+    """The configured models that answer prompts, in order, each before its adapters."""
+    models = request.app[SETTINGS].models
+    return [name for base, model in models.items() if model.is_text for name in (base, *model.adapters)]
 
 
 def _user(text: str) -> ChatPrompt:

@@ -92,7 +92,7 @@ def make_adapter(folder: Path, base: Path, seed: int = 0, **config: Any) -> Path
             if "lora_" in name:
                 # As peft begins, an adapter adds nothing.
                 weight.data.normal_(0, 0.3)
-    model.save_pretrained(folder)
+        model.save_pretrained(folder)
     return folder
 
 

@@ -6,7 +6,7 @@ from service.admission import admit, wants_resume
 from service.collect import collect
 from service.dialects.openai import ChatCompletionsDialect, CompletionsDialect, OpenAIDialect, facts_of
 from service.job import Job
-from service.keys import DISPATCHER, SUPERVISOR
+from service.keys import DISPATCHER, SETTINGS, SUPERVISOR
 from service.models import IMAGE, models_of
 from service.negotiation import sse
 from service.params.openai import ChatCompletionParams, CommonParams, CompletionParams
@@ -40,7 +40,7 @@ async def _answer(
 
 
 async def list_models(request: web.Request) -> web.Response:
-    """`/v1/models`: the configured models."""
+    """`/v1/models`: the configured models and their adapters."""
     names = [*text_models(request), *models_of(request, IMAGE)]
     data = [_model(request, name) for name in names]
     return web.json_response({"object": "list", "data": data})
@@ -55,12 +55,14 @@ async def get_model(request: web.Request) -> web.Response:
 
 
 def _model(request: web.Request, name: str) -> dict[str, object]:
-    limits = request.app[SUPERVISOR].limits(name)
+    limits, settings = request.app[SUPERVISOR].limits(name), request.app[SETTINGS]
     return {
         "id": name,
         "object": "model",
         "created": request.app[SUPERVISOR].created,
         "owned_by": "sluice",
+        "root": settings.base_of(name),
+        "parent": settings.base_of(name) if settings.adapter_of(name) else None,
         "max_model_len": limits.max_model_len if limits else None,
         "description": limits.description if limits else "loading",
     }

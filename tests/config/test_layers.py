@@ -74,6 +74,16 @@ def test_environment_and_flags_add_models() -> None:
     assert set(settings.models) == {"tiny", "pipeline", "image", "second", "third"}
 
 
+def test_adapters_are_a_table_or_a_value(write: Any) -> None:
+    path = write("[models.a]\npath = 'x'\n[models.a.adapters]\nPirate = 'folder'\n")
+    assert load(["--config", path], {}).models["a"].adapters == {"Pirate": "folder"}
+    environ = {"SLUICE__MODELS__TINY__ADAPTERS": "{ Pirate = 'org/name' }"}
+    settings = load([], environ)
+    assert settings.models["tiny"].adapters == {"Pirate": "org/name"}
+    assert (settings.base_of("Pirate"), settings.adapter_of("Pirate")) == ("tiny", "Pirate")
+    assert (settings.base_of("image"), settings.adapter_of("image")) == ("image", "")
+
+
 @pytest.mark.parametrize(
     ("flags", "environ", "words"),
     [
@@ -98,6 +108,20 @@ def test_environment_and_flags_add_models() -> None:
         (["--set", "store.max_bytes=2048"], {}, ["max_value_bytes", "store.max_bytes = 2048"]),
         (["--set", "documents.max_chars=600000"], {}, ["documents.max_chars = 600000", "507904"]),
         (["--set", "store.max_value_bytes=1048576"], {}, ["documents.max_chars = 400000", "at most 245760"]),
+        (["--set", "models.tiny.adapters={'a b' = 'x'}"], {}, ["models.tiny.adapters", "a b"]),
+        (["--set", "models.tiny.adapters={a = ''}"], {}, ["models.tiny.adapters", "length >= 1"]),
+        (["--set", "models.tiny.adapters={image = 'x'}"], {}, ["models.tiny.adapters.image", "models.image"]),
+        (["--set", "models.image.adapters={a = 'x'}"], {}, ["models.image.adapters", "diffusion", "llm"]),
+        (
+            ["--set", "models.b.adapters={a = 'x'}", "--set", "models.tiny.adapters={a = 'x'}"],
+            {},
+            ["models.b.adapters.a", "taken by models.tiny.adapters.a"],
+        ),
+        (
+            ["--set", f"models.tiny.adapters={{{', '.join(f'a{n} = 1' for n in range(65))}}}"],
+            {},
+            ["models.tiny.adapters", "<= 64"],
+        ),
         ([], {"SLUICE__HTTP__PORT": "-1"}, ["environment SLUICE__HTTP__PORT", "-1", ">= 0"]),
         ([], {"SLUICE__HTTP__PROT": "1"}, ["environment SLUICE__HTTP__PROT", "http.port"]),
         ([], {"SLUICE__HTTP": "1"}, ["SLUICE__HTTP", "section"]),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel
+from peft import LoraConfig, PeftConfig, PeftModel, PeftType
 from peft.tuners.lora import Linear
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
@@ -57,8 +57,14 @@ def _read(name: str, path: str, model: PreTrainedModel, max_rank: int) -> Adapte
         finally:
             peft_model.unload()
     except Exception as error:
-        raise LoadError(f'adapter "{name}" ({path}) cannot be used: {one_line(error)}') from error
+        raise LoadError(f'adapter "{name}" ({path}) cannot be used: {_why(error)}') from error
     return Adapter(name, layers, expected)
+
+
+def _why(error: Exception) -> str:
+    """What a library says, in one line: torch's first is only a heading."""
+    heading, *lines = str(error).splitlines() or [""]
+    return f"{heading} {lines[0].strip()}" if heading.endswith(":") and lines else one_line(error)
 
 
 def _source(path: str) -> str:
@@ -104,7 +110,7 @@ def _expect_none(what: str, keys: list[str]) -> None:
 def _check(config: Any) -> None:
     """Raises LoadError for what is no LoRA, or more than that."""
     if not isinstance(config, LoraConfig):
-        raise LoadError(f"it is of type {config.peft_type}, not LORA")
+        raise LoadError(f"it is of type {PeftType(config.peft_type).value}, not LORA")
     for field in (*REFUSED, *_variants(config)):
         if getattr(config, field, None):
             raise LoadError(f"{field} is not supported")

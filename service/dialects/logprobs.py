@@ -17,17 +17,21 @@ def chat_logprobs(tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
 def completion_logprobs(tokens: Sequence[TokenLogprob], offset: int = 0) -> dict[str, Any]:
     """Of a completion's choice, whose text begins at `offset`: columns, and the likely tokens by their text.
 
-    The sampled token is among these, as the API promises, also where it is none of the likeliest.
+    The token itself is among these, as the API promises, also where it is none of the likeliest. An echoed
+    prompt's first token has no likelihood: null.
     """
     return {
         "tokens": [_name(token) for token in tokens],
         "token_logprobs": [token.logprob for token in tokens],
-        "top_logprobs": [
-            {_name(other): other.logprob for other in token.top} | {_name(token): token.logprob}
-            for token in tokens
-        ],
+        "top_logprobs": [_likely(token) for token in tokens],
         "text_offset": [offset + token.offset for token in tokens],
     }
+
+
+def _likely(token: TokenLogprob) -> dict[str, float] | None:
+    if token.logprob is None:
+        return None
+    return {_name(other): other.logprob for other in token.top} | {_name(token): token.logprob}
 
 
 def _entry(token: AnyLogprob) -> dict[str, Any]:

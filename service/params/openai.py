@@ -155,8 +155,9 @@ Ids = Annotated[list[TokenId], Meta(min_length=1)]
 
 
 class CompletionParams(CommonParams, kw_only=True):
-    """`/v1/completions`: a text, several, or the same as token ids."""
+    """`/v1/completions`: a text, several, or the same as token ids. `max_tokens` 0 is for echoed prompts."""
 
+    max_tokens: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     prompt: Text | Annotated[list[Text | TokenId | Ids], Meta(min_length=1)]
     echo: bool | None = None
     suffix: str | None = None
@@ -170,9 +171,9 @@ class CompletionParams(CommonParams, kw_only=True):
         super().check()
         if self.suffix:
             raise BadParams("$.suffix: not supported by this service", param="suffix", status=400)
-        if self.echo and self.logprobs is not None:
-            message = "$.echo: not supported together with logprobs: those of a prompt are not computed"
-            raise BadParams(message, param="echo", status=400)
+        if self.max_tokens == 0 and not self.echo:
+            message = "$.max_tokens: expected `int` >= 1, not 0; with echo the prompt alone may be the answer"
+            raise BadParams(message, param="max_tokens", status=400)
         if self.best_of not in (None, 1, self.n):
             raise BadParams(f"$.best_of: {self.best_of} not supported; send 1", param="best_of", status=400)
 

@@ -134,11 +134,33 @@ def test_an_echoed_prompt_comes_first(service: ServiceProcess, prompt: Any) -> N
     assert texts == [choice["text"] for choice in echoed["choices"]]
 
 
+@pytest.mark.parametrize("max_tokens", [0, 1, 5])
+def test_an_echoed_prompt_is_told_with_its_likelihoods(service: ServiceProcess, max_tokens: int) -> None:
+    body = {"prompt": "Föx a box", "echo": True, "logprobs": 1, "max_tokens": max_tokens}
+    answer = service.http.post("/v1/completions", json=body).json()
+    (choice,) = answer["choices"]
+    told = choice["logprobs"]
+    num_tokens = 3 + min(3, max_tokens)
+    assert "".join(told["tokens"]) == choice["text"]
+    assert told["token_logprobs"] == [None] + [0.0] * (num_tokens - 1)
+    assert told["top_logprobs"] == [None] + [{token: 0.0} for token in told["tokens"][1:]]
+    assert told["text_offset"] == [0, 3, 5, 9, 12, 14][:num_tokens]
+    assert answer["usage"]["completion_tokens"] == min(3, max_tokens)
+    assert choice["finish_reason"] == ("length" if max_tokens < 3 else "stop")
+    seen = [chunk["choices"][0] for chunk in chunks(service, "/v1/completions", body)]
+    assert "".join(chunk["text"] for chunk in seen) == choice["text"]
+    assert [token for chunk in seen if chunk["logprobs"] for token in chunk["logprobs"]["tokens"]] == told[
+        "tokens"
+    ]
+
+
 @pytest.mark.parametrize(
     ("path", "fields", "param"),
     [
         ("completions", {"suffix": "end"}, "suffix"),
-        ("completions", {"echo": True, "logprobs": 0}, "echo"),
+        ("completions", {"max_tokens": 0}, "max_tokens"),
+        ("completions", {"max_tokens": 0, "min_tokens": 1, "echo": True}, "min_tokens"),
+        ("chat/completions", {"max_tokens": 0}, "max_tokens"),
         ("completions", {"min_tokens": 9, "max_tokens": 8}, "min_tokens"),
         ("completions", {"min_tokens": -1}, "min_tokens"),
         ("completions", {"priority": 1.5}, "priority"),

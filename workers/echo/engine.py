@@ -3,6 +3,9 @@
 import re
 import time
 from collections import deque
+from itertools import accumulate
+
+import msgspec
 
 from config.settings import ModelSettings
 from workers.engine import Engine
@@ -196,6 +199,9 @@ class EchoEngine(Engine[TextWork]):
             choice = job.choices.popleft()
             if choice.num_sent < job.limit(choice):
                 events.append(self._send(job, choice))
+            elif choice.echo and not choice.num_sent:
+                logprobs = self._read(job.sampling, choice)
+                events.append(TextDelta(job.job_id, choice.index, choice.echo, [], 0, logprobs))
             if choice.num_sent < job.limit(choice):
                 job.choices.append(choice)
             elif job.choices:
@@ -211,11 +217,23 @@ class EchoEngine(Engine[TextWork]):
             word = f" {time.monotonic():.6f}"
         echo = choice.echo if choice.num_sent == 1 else ""
         logprobs = self._logprobs(job.sampling, word, choice.num_chars)
+        if echo:
+            logprobs = self._read(job.sampling, choice) + logprobs
         choice.num_chars += len(word)
         text, calls = echo + word, list[ToolCallPart]()
         if choice.calls:
             text, calls = choice.calls.push(text, is_last=choice.num_sent == job.limit(choice))
         return TextDelta(job.job_id, choice.index, text, [place], choice.num_sent, logprobs, calls)
+
+    def _read(self, sampling: Sampling, choice: EchoChoice) -> list[TokenLogprob]:
+        """Of an echoed prompt's words; before the first there is nothing to expect it by."""
+        offsets = accumulate(map(len, choice.words), initial=0)
+        told = [
+            token
+            for word, offset in zip(choice.words, offsets, strict=False)
+            for token in self._logprobs(sampling, word, offset)
+        ]
+        return [msgspec.structs.replace(told[0], logprob=None, top=[]), *told[1:]] if told else []
 
     def _logprobs(self, sampling: Sampling, word: str, offset: int) -> list[TokenLogprob]:
         """Nothing but this word could have come."""

@@ -56,7 +56,8 @@ class Flights:
         """None where the host has to know the flight's tokens first, or nothing is left to do."""
         chunks = flight.batch.sampled_chunks
         sequences = [chunk.sequence for chunk in chunks if chunk.sequence.goes_on]
-        if any(sequence.needs_its_tokens for sequence in sequences):
+        # How far a prompt was read says which logits its next chunk is asked for.
+        if flight.batch.reads or any(sequence.needs_its_tokens for sequence in sequences):
             return None
         with _supposing(sequences):
             can_launch = self._scheduler.can_grow()

@@ -30,6 +30,14 @@ class AdaptedRows(NamedTuple):
     stop: int
 
 
+class Read(NamedTuple):
+    """The logits of rows `start … stop - 1` tell how likely the next tokens of the chunk's prompt are."""
+
+    chunk: Chunk
+    start: int
+    stop: int
+
+
 class Batch:
     """Chunks in order of size, so that rows of like size are neighbours (T tokens, S chunks); before that
     in order of their adapters, so that the rows of each are neighbours: `adapted` says which.
@@ -38,7 +46,8 @@ class Batch:
     `ends [S]` the positions of each chunk's first token and past its last, `offsets [S + 1]` of the
     chunks in the packed tokens, `block_tables [S, B]` padded with each chunk's own first block, and
     `sampled [S']` the packed places whose next token is to be sampled: of each of `sampled_chunks` the last
-    place, and those before it that stand before a draft.
+    place, and those before it that stand before a draft. With `reads` the places that prompts are read by are
+    among them, and `drawn_rows` says which of `sampled` are none of these.
     """
 
     def __init__(self, chunks: list[Chunk], block_tokens: int) -> None:
@@ -60,6 +69,24 @@ class Batch:
         is_complete = self.ends - num_drafts == np.array([len(sequence.token_ids) for sequence in sequences])
         self.sampled_chunks = [self.chunks[row] for row in np.flatnonzero(is_complete)]
         self.sampled: Ints = _last_places(self.offsets[1:][is_complete], 1 + num_drafts[is_complete])
+        self.reads: list[Read] = []
+        if any(sequence.is_reading for sequence in sequences):
+            self._read(np.where(is_complete, 1 + num_drafts, 0))
+
+    def _read(self, num_drawn: Ints) -> None:
+        """More places are asked for, in each chunk one run that goes to its end."""
+        sequences = [chunk.sequence for chunk in self.chunks]
+        num_asked = np.maximum(0, self.ends - np.maximum(self.starts, [s.first_asked for s in sequences]))
+        self.sampled = _last_places(self.offsets[1:], num_asked)
+        # A prompt that is only read has no answer.
+        num_drawn = np.where([sequence.max_tokens > 0 for sequence in sequences], num_drawn, 0)
+        ends = np.cumsum(num_asked)
+        self.drawn_rows = _last_places(ends, num_drawn)
+        self.sampled_chunks = [self.chunks[row] for row in np.flatnonzero(num_drawn)]
+        for row, chunk in enumerate(self.chunks):
+            if chunk.sequence.is_reading:
+                stop = int(ends[row]) - int(self.ends[row] == chunk.sequence.num_prompt_tokens)
+                self.reads.append(Read(chunk, int(ends[row] - num_asked[row]), stop))
 
     def groups(self) -> Iterator[Rows]:
         """The chunks as few runs of like size; all decodes of like context are one."""

@@ -1,15 +1,19 @@
 """The language engine's station on the journey: jobs in, one step of all sequences, events out."""
 
 import logging
+from math import isfinite
 
 import torch
+from torch import Tensor
 
 from config.settings import ModelSettings
 from workers.engine import Engine
 from workers.errors import JobError
+from workers.llm.batch import Batch
 from workers.llm.chunks import Chunk
 from workers.llm.flight import Drawn, Flight
 from workers.llm.forms import Forms
+from workers.llm.logprobs import likelihoods_of
 from workers.llm.outbox import Outbox
 from workers.llm.sampler import FAILED
 from workers.llm.sequence import Job, Sequence
@@ -144,6 +148,8 @@ class LlmEngine(Engine[TextWork]):
 
     def _land(self, flight: Flight) -> None:
         """Each sequence whose last token was computed gets its next, or several; who has left gets none."""
+        if flight.logits is not None:
+            self._read(flight.batch, flight.logits)
         for chunk, drawn in flight.read():
             sequence = chunk.sequence
             if sequence.has_left and any(token_id == FAILED for token_id, _ in drawn):
@@ -157,13 +163,33 @@ class LlmEngine(Engine[TextWork]):
         """What it has in the cache is no number: nobody may come upon it."""
         self._runner.erase(self._scheduler.spoil(sequence))
 
+    def _read(self, batch: Batch, logits: Tensor) -> None:
+        """Tell what is known of prompts by now; the last of it goes with the answer's first token."""
+        for chunk, first, stop in batch.reads:
+            sequence, reading = chunk.sequence, chunk.sequence.reading
+            if reading is None or sequence.has_left:
+                continue
+            num_top = sequence.job.sampling.top_logprobs or 0
+            likelihoods = likelihoods_of(logits[first:stop], reading.next_ids(stop - first), num_top)
+            if not all(isfinite(likelihood.logprob) for likelihood in likelihoods):
+                self._fail(sequence)
+                continue
+            reading.take(likelihoods)
+            if not reading.is_over:
+                self._tell(sequence, sequence.answer.show_echo(reading.num_chars))
+            elif self._is_complete(sequence):
+                self._end(sequence, "")
+
+    def _tell(self, sequence: Sequence, text: str) -> None:
+        if text:
+            self._outbox.text(sequence, text)
+
     def _take(self, chunk: Chunk, drawn: list[Drawn]) -> None:
         """Add what was drawn, up to the first token that is not its draft, which the next was drawn after."""
         sequence, text = chunk.sequence, ""
         for num_accepted, (token_id, likelihood) in enumerate(drawn):
             if token_id == FAILED:
-                if text:
-                    self._outbox.text(sequence, text)
+                self._tell(sequence, text)
                 self._fail(sequence)
                 return
             text += sequence.append(token_id, likelihood)
@@ -173,8 +199,8 @@ class LlmEngine(Engine[TextWork]):
             self._settle(chunk, num_accepted, drawn)
         if self._is_complete(sequence):
             self._end(sequence, text)
-        elif text:
-            self._outbox.text(sequence, text)
+        else:
+            self._tell(sequence, text)
 
     def _settle(self, chunk: Chunk, num_accepted: int, drawn: list[Drawn]) -> None:
         if any(token_id == FAILED for token_id, _ in drawn):

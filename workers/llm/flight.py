@@ -15,6 +15,7 @@ from workers.llm.logprobs import Likelihood, Likelihoods
 from workers.llm.readout import begin_readout
 from workers.llm.runner import Runner
 from workers.llm.sampler import sample
+from workers.llm.upload import upload
 
 
 class Drawn(NamedTuple):
@@ -23,12 +24,17 @@ class Drawn(NamedTuple):
 
 
 class Flight:
-    """`ids [S']` are on the device: drawn for the batch's sampled places."""
+    """`ids [S']` are on the device: drawn for the batch's sampled places. Of a step that reads prompts the
+    `logits` are kept, for the rows that `batch.reads` names."""
 
     def __init__(self, runner: Runner, batch: Batch, carry: Carry | None = None) -> None:
         self.batch = batch
         self._readout = begin_readout(runner.device)
         logits = runner.run(batch, carry)
+        self.logits = logits if batch.reads else None
+        if batch.reads:
+            (rows,) = upload([batch.drawn_rows], runner.device)
+            logits = logits.index_select(0, rows)
         chunks = batch.sampled_chunks
         self._asked = [(chunk.sequence, i) for chunk in chunks for i in range(1 + len(chunk.drafts))]
         self.ids = self._draw(logits) if chunks else logits.new_empty(0, dtype=torch.int64)

@@ -12,6 +12,7 @@ from workers.llm.grammar import Grammar, Grammars
 from workers.llm.load import LoadedModel
 from workers.llm.logprobs import Trail
 from workers.llm.prompts import PromptEncoder
+from workers.llm.reading import Reading
 from workers.llm.sequence import Answer, Job, Sequence
 from workers.llm.vocabulary import Vocabulary
 from workers.messages import (
@@ -79,6 +80,10 @@ class Intake:
             sequence = self._sequence(job, index, prompts[place])
             sequence.calls = ToolCallParser() if _tools(work.prompts[place]) else None
             sequence.seed = work.sampling.seed + index % work.n
+            if sequence.trail and work.sampling.echo and not generated[index]:
+                detokenizer = Detokenizer(self._decode, self._special_ids, [])
+                token_ids, _, text = prompts[place]
+                sequence.reading = Reading(token_ids, detokenizer, sequence.trail, len(text))
             sequence.restore(generated[index])
             job.sequences[index] = sequence
         return job
@@ -95,8 +100,11 @@ class Intake:
 
     def _encode(self, prompt: Prompt, sampling: Sampling) -> EncodedPrompt:
         token_ids = self._token_ids(prompt, sampling.max_tokens)
-        if len(token_ids) >= self._max_model_len:
-            what = f"prompt has {len(token_ids)} tokens; with one for the answer that is {len(token_ids) + 1}"
+        num_more = min(1, sampling.max_tokens)
+        if len(token_ids) + num_more > self._max_model_len:
+            what = f"prompt has {len(token_ids)} tokens"
+            if num_more:
+                what += f"; with one for the answer that is {len(token_ids) + 1}"
             limit = f'{self._max_model_len} (limit of model "{self._model_name}")'
             param = "messages" if isinstance(prompt, ChatPrompt) else "prompt"
             raise JobError("context_length_exceeded", f"{what} > {limit}", param)

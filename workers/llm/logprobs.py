@@ -32,25 +32,39 @@ class Likelihoods:
             row: num for row, draw in enumerate(draws) if (num := draw.sampling.top_logprobs) is not None
         }
         if self._nums:
-            asked = logits[torch.tensor(list(self._nums), device=logits.device)]
-            self._table = asked.float().log_softmax(-1).clamp_(min=LOWEST)
+            self._table = _table(logits[torch.tensor(list(self._nums), device=logits.device)])
 
     def of(self, token_ids: list[int]) -> dict[int, Likelihood]:
         """By row, where the rows' sampled tokens are `token_ids`."""
         if not self._nums:
             return {}
         # A row that failed has no token: any will do.
-        sampled = torch.tensor([max(0, token_ids[row]) for row in self._nums], device=self._table.device)
-        logprobs: list[float] = self._table.gather(1, sampled.unsqueeze(1)).squeeze(1).tolist()
-        top = self._table.topk(min(max(self._nums.values()), self._table.shape[1]))
-        best = [
-            list(zip(*row, strict=True))
-            for row in zip(top.indices.tolist(), top.values.tolist(), strict=True)
-        ]
+        sampled = [max(0, token_ids[row]) for row in self._nums]
+        found = _look_up(self._table, sampled, max(self._nums.values()))
         return {
-            row: Likelihood(logprob, tokens[:num])
-            for (row, num), logprob, tokens in zip(self._nums.items(), logprobs, best, strict=True)
+            row: likelihood._replace(top=likelihood.top[:num])
+            for (row, num), likelihood in zip(self._nums.items(), found, strict=True)
         }
+
+
+def likelihoods_of(logits: Tensor, token_ids: list[int], num_top: int) -> list[Likelihood]:
+    """Of one token for each row of `logits [S, V]`, with the best `num_top`."""
+    return _look_up(_table(logits), token_ids, num_top)
+
+
+def _table(logits: Tensor) -> Tensor:
+    return logits.float().log_softmax(-1).clamp_(min=LOWEST)
+
+
+def _look_up(table: Tensor, token_ids: list[int], num_top: int) -> list[Likelihood]:
+    """Of a table of logprobs `[S, V]`."""
+    index = torch.tensor(token_ids, device=table.device).unsqueeze(1)
+    logprobs: list[float] = table.gather(1, index).squeeze(1).tolist()
+    top = table.topk(min(num_top, table.shape[1]))
+    best = [
+        list(zip(*row, strict=True)) for row in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    ]
+    return [Likelihood(logprob, tokens) for logprob, tokens in zip(logprobs, best, strict=True)]
 
 
 class Trail:
@@ -60,11 +74,12 @@ class Trail:
         self._vocabulary = vocabulary
         self._entries: deque[TokenLogprob] = deque()
 
-    def add(self, token_id: int, likelihood: Likelihood, offset: int) -> None:
+    def add(self, token_id: int, likelihood: Likelihood | None, offset: int) -> None:
         """A token whose text begins after `offset` characters of the answer, or would if it had any."""
-        top = [TopLogprob(*self._vocabulary[other_id], logprob) for other_id, logprob in likelihood.top]
-        token = self._vocabulary[token_id]
-        self._entries.append(TokenLogprob(*token, likelihood.logprob, offset, top))
+        others = likelihood.top if likelihood else []
+        top = [TopLogprob(*self._vocabulary[other_id], logprob) for other_id, logprob in others]
+        logprob = likelihood.logprob if likelihood else None
+        self._entries.append(TokenLogprob(*self._vocabulary[token_id], logprob, offset, top))
 
     def take(self, num_shown: int) -> list[TokenLogprob]:
         """Those whose text begins within what is shown."""

@@ -40,12 +40,12 @@ class Outbox:
     def rest(self, sequence: Sequence, text: str, reason: str) -> None:
         """An answer's last text. A token without text, such as the one that ends it, counts too.
 
-        Where it stopped, tokens of which nothing is shown are no part of the answer.
+        Where it stopped, tokens of which nothing is shown are no part of the answer. But who has the prompt
+        read counts tokens: then the one that ends the answer is told.
         """
         shown, calls = sequence.divide(text, is_last=True)
-        logprobs = (
-            sequence.trail.take_all() if sequence.trail and reason != "stop" else self._logprobs(sequence)
-        )
+        has_all = reason != "stop" or (sequence.reading is not None and not sequence.answer.has_stopped)
+        logprobs = sequence.trail.take_all() if sequence.trail and has_all else self._logprobs(sequence)
         if shown or calls or logprobs or sequence.unsent_ids:
             self._tell(sequence, shown, calls, logprobs)
 

@@ -63,8 +63,8 @@ class Prefixes:
         extend_digests(sequence.digests, sequence.token_ids, self._block_tokens, salt)
 
     def _shareable(self, sequence: Sequence) -> list[bytes]:
-        """Never of the last token: what follows it is what is asked for."""
-        return sequence.digests[: (len(sequence.token_ids) - 1) // self._block_tokens]
+        """Only what stands before the first token of which it is asked what follows."""
+        return sequence.digests[: sequence.first_asked // self._block_tokens]
 
     def _count(self, sequence: Sequence) -> None:
         """Once: a sequence may lose what it shares before it runs, and find it again."""

@@ -33,6 +33,7 @@ class Scheduler:
         self._allocator = allocator
         self._block_tokens = bounds.block_tokens
         self._max_batched_tokens = bounds.max_batched_tokens
+        self._max_read_tokens = bounds.max_read_tokens
         # Every running decode takes part in every step.
         self._max_num_seqs = min(bounds.max_num_seqs, bounds.max_batched_tokens)
         self._pace = Pace(bounds.max_batched_tokens, bounds.max_slowdown)
@@ -71,7 +72,11 @@ class Scheduler:
         """The next step's chunks; empty only when nothing waits and nothing runs."""
         chunks = self._decodes()
         num_decodes = len(chunks)
-        budget = Budget(self._max_batched_tokens - len(chunks), self._pace.max_long_tokens(len(chunks)))
+        budget = Budget(
+            self._max_batched_tokens - len(chunks),
+            self._pace.max_long_tokens(len(chunks)),
+            self._max_read_tokens,
+        )
         prefills = [sequence for sequence in self.running if sequence.num_pending_tokens > 1]
         self.prefixes.begin_step(prefills)
         for sequence in prefills:
@@ -164,9 +169,11 @@ class Scheduler:
         num_tokens = min(sequence.num_pending_tokens, budget.num_tokens)
         if is_long := sequence.num_pending_tokens > MAX_SHORT_TOKENS:
             num_tokens = min(num_tokens, budget.num_long_tokens)
+        if sequence.is_reading:
+            num_tokens = min(num_tokens, budget.num_read_tokens)
         if num_tokens:
             chunks.append(Chunk(sequence, num_tokens))
-        return budget.less(num_tokens, is_long=is_long)
+        return budget.less(num_tokens, is_long=is_long, is_read=sequence.is_reading)
 
     def _admit(self) -> Sequence | None:
         """Move the next waiting sequence to the running ones, if there is a place and memory for it."""

@@ -5,6 +5,7 @@ from workers.llm.grammar import Form, Grammar
 from workers.llm.logprobs import Likelihood, Trail
 from workers.llm.lookup import Drafter
 from workers.llm.penalties import Biases, TokenCounts
+from workers.llm.reading import Reading
 from workers.llm.sampler import Draw
 from workers.llm.stops import StopFinder
 from workers.messages import JobId, Sampling, ToolCallPart, Usage
@@ -43,13 +44,24 @@ class Answer:
     def __init__(self, detokenizer: Detokenizer, stops: list[str], echo: str = "") -> None:
         self._detokenizer = detokenizer
         self._finder = StopFinder(stops)
-        self._echo = echo
-        self.num_chars = len(echo)  # of the whole text so far, and of what may be shown of it
-        self.num_shown = len(echo)
+        self._echo = echo  # as far as it is not shown
+        self.num_chars = len(echo)  # of the whole text so far
+        self._num_shown = len(echo)
 
     @property
     def has_stopped(self) -> bool:
         return self._finder.has_stopped
+
+    @property
+    def num_shown(self) -> int:
+        """Characters of the text that may be shown so far."""
+        return self._num_shown - len(self._echo)
+
+    def show_echo(self, num_chars: int) -> str:
+        """The echo's text up to so many characters, as far as it is not shown; the rest is left to `push`."""
+        num_new = max(0, num_chars - self.num_shown)
+        text, self._echo = self._echo[:num_new], self._echo[num_new:]
+        return text
 
     def push(self, token_id: int, *, may_stop: bool = True) -> str:
         """The text that may be shown now; only where it `may_stop` are stop strings looked for."""
@@ -63,13 +75,13 @@ class Answer:
         if self.has_stopped:
             return text
         rest = self._finder.flush()
-        self.num_shown += len(rest)
+        self._num_shown += len(rest)
         return text + rest
 
     def _show(self, text: str, may_stop: bool) -> str:
         self.num_chars += len(text)
         shown = self._finder.push(text) if may_stop else text
-        self.num_shown += len(shown)
+        self._num_shown += len(shown)
         echo, self._echo = self._echo, ""
         return echo + shown
 
@@ -100,6 +112,7 @@ class Sequence:
         self.digests: list[bytes] = []  # of its full blocks
         self.unsent_ids: list[int] = []
         self.trail: Trail | None = None  # where logprobs are asked for
+        self.reading: Reading | None = None  # where the prompt's own logprobs are asked for
         self.form: Form | None = None  # where the answer has to have one
         self.calls: ToolCallParser | None = None  # where there are tools to call
         self.drafter: Drafter | None = None  # where its next tokens were to be guessed
@@ -112,6 +125,17 @@ class Sequence:
     @property
     def num_pending_tokens(self) -> int:
         return len(self.token_ids) - self.num_cached_tokens
+
+    @property
+    def is_reading(self) -> bool:
+        return self.reading is not None and not self.reading.is_over
+
+    @property
+    def first_asked(self) -> int:
+        """The first place whose logits are needed: the last, but in a prompt that is read."""
+        if self.reading is not None and not self.reading.is_over:
+            return self.reading.num_read - 1
+        return len(self.token_ids) - 1
 
     @property
     def goes_on(self) -> bool:
@@ -173,6 +197,8 @@ class Sequence:
 
     def end_reason(self) -> str | None:
         """Why the answer is complete after its last token, or None."""
+        if self.is_reading:
+            return None
         if self.answer.has_stopped:
             return "stop"
         if self.num_tokens > 0 and self.token_ids[-1] in self.job.end_ids:

@@ -13,6 +13,7 @@ from workers.llm.chunks import Bounds
 from workers.llm.intake import Intake
 from workers.llm.load import load
 from workers.llm.prepare import prepare
+from workers.llm.reading import MAX_READ_NUMBERS
 from workers.llm.runner import Runner
 from workers.llm.scheduler import Scheduler
 from workers.messages import Limits
@@ -52,6 +53,7 @@ def start(name: str, settings: ModelSettings) -> Parts:
         settings.max_slowdown,
         settings.prefix_cache,
         settings.num_draft_tokens if settings.speculation == "prompt_lookup" else 0,
+        max(1, MAX_READ_NUMBERS // loaded.vocab_size),
     )
     limits = Limits(
         max_model_len, settings.max_num_seqs, loaded.vocab_size, intake.has_chat_template, description

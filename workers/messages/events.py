@@ -26,14 +26,15 @@ class TopLogprob(Message, frozen=True, gc=False):
 
 
 class TokenLogprob(Message, frozen=True, gc=False):
-    """The same of a token that was sampled, and of the likeliest in its place, the best first.
+    """The same of a token that was sampled or echoed, and of the likeliest in its place, the best first.
 
-    `offset` counts the characters before its text, of the answer and of an echoed prompt.
+    `offset` counts the characters before its text, of the answer and of an echoed prompt. The first token of
+    that has no `logprob`: nothing stands before it.
     """
 
     text: str
     raw: bytes
-    logprob: float
+    logprob: float | None
     offset: int
     top: list[TopLogprob] = []
 

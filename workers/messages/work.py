@@ -67,7 +67,8 @@ class Sampling(Message, frozen=True, gc=False):
 
     An answer ends after one of `stop_token_ids`, as after an end token unless it is to `ignore_eos`. None of
     these comes before `min_tokens`, and a stop string counts only after them. With `echo` the prompt's own
-    text comes before the answer's first.
+    text comes before the answer's first, and with `top_logprobs` too its tokens are told as the answer's are;
+    then `max_tokens` may be 0.
     """
 
     max_tokens: int
@@ -107,7 +108,8 @@ class TextWork(Message, frozen=True, gc=False):
     """Answers to prompts: choice `p * n + i` is answer i to prompt p.
 
     `generated` holds, per choice, the token ids that a lost worker had already sent (or is empty):
-    the engine goes on after them and sends only what follows. Choices in `done` are complete.
+    the engine goes on after them and sends only what follows, an echoed prompt no more. Choices in `done` are
+    complete.
 
     Owners are served in equal shares; of one owner's work that with the lowest `priority` is first.
     `adapter` is the name of the one that is to answer; "" for the model itself.

@@ -49,11 +49,13 @@ class Transcript:
 
     def __init__(self) -> None:
         self.answers: dict[int, Answer] = {}
+        self.is_accepted = False
         self.is_started = False
         self.end: Finished | Failed | None = None
 
     def hear(self, event: Event) -> None:
         assert self.end is None, f"{event} after {self.end}"
+        assert self.is_accepted or isinstance(event, Accepted | Failed | Finished)
         match event:
             case Started():
                 assert not self.is_started
@@ -69,7 +71,8 @@ class Transcript:
             case Failed():
                 self.end = event
             case Accepted():
-                raise AssertionError(event)
+                assert not self.is_accepted
+                self.is_accepted = True
 
     def _hear_text(self, index: int, text: str, token_ids: list[int], num_tokens: int) -> None:
         answer = self.answers.setdefault(index, Answer())
@@ -95,8 +98,9 @@ class Driver:
 
     def add(self, work: TextWork) -> int:
         job_id = next(self._ids)
-        assert isinstance(self.engine.add(job_id, work), Accepted)
         self.transcripts[job_id] = Transcript()
+        if (event := self.engine.add(job_id, work)) is not None:
+            self.transcripts[job_id].hear(event)
         return job_id
 
     def add_tokens(self, token_ids: list[int], sampling: Sampling = GREEDY, **work: Any) -> int:

@@ -3,6 +3,7 @@
 Here the device is the host: the order of things is that of a GPU, and nothing overlaps.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.workers.llm.conftest import Generate
 from tests.workers.llm.driver import GREEDY, Driver, change
+from tests.workers.llm.test_parity import PROMPTS
 from workers.llm.ahead import Flights
 from workers.messages import Event, Failed, Finished, JsonForm, Sampling, TextDelta, TextWork, TokenPrompt
 
@@ -38,6 +41,25 @@ def steps_ahead(driver: Driver) -> list[bool]:
         seen.append(is_ahead(driver))
     driver.check_idle()
     return seen
+
+
+@pytest.mark.parametrize("kernels", ["auto", "off"])
+@pytest.mark.parametrize("family", ["llama", "mistral", "gpt2"])
+def test_joins_leaves_preemption_and_prefixes(
+    family: str, kernels: str, model_folder: Callable[[str], Path], generate: Generate
+) -> None:
+    """The answers of `generate`, some of them behind what is known of others."""
+    folder, sampling = model_folder(family), change(GREEDY, max_tokens=14)
+    one_block = Driver(folder, block_tokens=4).engine._runner.token_bytes * 4
+    little = {"block_tokens": 4, "cache_bytes": one_block * 24, "kernels": kernels}
+    driver = Driver(folder, **little, **ON)
+    job_ids = [driver.add_tokens(prompt, sampling) for prompt in PROMPTS]
+    job_ids += driver.run_among_leavers(PROMPTS[::-1], sampling)
+    for job_id, prompt in zip(job_ids, PROMPTS + PROMPTS[::-1], strict=True):
+        assert driver.token_ids(job_id) == generate(family, prompt, 14)
+    stats = driver.engine.stats()
+    assert stats.num_preemptions > 1
+    assert stats.num_shared_tokens > 50
 
 
 def test_every_step_but_the_last_is_launched_ahead(driver: Driver) -> None:

@@ -1,11 +1,14 @@
 """A seeded answer of the embedded model is the same alone and among 31 others, 100 times of 100."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from tests.workers.llm.driver import Driver
+from workers.llm.batch import Batch
+from workers.llm.carry import Carry
 from workers.messages import Sampling, TextPrompt, TextWork
 
 OPENINGS = ["Once upon a time", "The little dog", "Tim and his mom went to", "One day a big red"]
@@ -33,18 +36,18 @@ def test_alone_and_among_31_others(dtype: str, num_answers: int) -> None:
 def test_logits_to_the_bit(llama: Path) -> None:
     """Not only the tokens: what they are drawn from, in steps of any size."""
     expected = logits_of(llama)
-    for settings in ({"max_batched_tokens": 3, "max_num_seqs": 2}, {"max_num_seqs": 1}):
+    for settings in ({"max_batched_tokens": 3, "max_num_seqs": 2}, {"max_num_seqs": 1}, {"step_ahead": "on"}):
         found = logits_of(llama, **settings)
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
-def logits_of(folder: Path, **settings: int) -> list[torch.Tensor]:
+def logits_of(folder: Path, **settings: Any) -> list[torch.Tensor]:
     """What the first of five sequences gets, step by step."""
     driver = Driver(folder, **settings)
     run, first = driver.engine._runner.run, []
 
-    def note(batch):  # type: ignore[no-untyped-def]
-        logits = run(batch)
+    def note(batch: Batch, carry: Carry | None = None) -> torch.Tensor:
+        logits = run(batch, carry)
         for row, chunk in enumerate(batch.sampled_chunks):
             if chunk.sequence.job.job_id == 1:
                 first.append(logits[row].clone())

@@ -63,13 +63,15 @@ def play(tape: Tape, monkeypatch: pytest.MonkeyPatch) -> Tape:
     return tape
 
 
+@pytest.mark.parametrize("step_ahead", ["off", "on"])
 @pytest.mark.parametrize("family", ["llama", "qwen3", "mistral", "gemma3_text", "gpt2"])
 def test_joins_leaves_and_preemption(
-    family: str, tape: Tape, model_folder: Callable[[str], Path], generate: Generate
+    family: str, step_ahead: str, tape: Tape, model_folder: Callable[[str], Path], generate: Generate
 ) -> None:
     folder = model_folder(family)
     one_block = Driver(folder, block_tokens=4).engine._runner.token_bytes * 4
-    driver = Driver(folder, cache_bytes=one_block * 24, max_batched_tokens=40, max_num_seqs=6, **ON)
+    little = {"cache_bytes": one_block * 24, "max_batched_tokens": 40, "max_num_seqs": 6}
+    driver = Driver(folder, step_ahead=step_ahead, **little, **ON)
     assert tape.sizes == [6, 4, 2, 1]
     tape.replayed.clear()
     job_ids = driver.run_among_leavers(PROMPTS, SAMPLING)

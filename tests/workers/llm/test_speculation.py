@@ -183,9 +183,9 @@ def test_a_wrong_draft_that_is_no_number_hurts_nobody(llama: Path) -> None:
     driver = Driver(llama, **ON)
     run, num_spoilt = driver.engine._runner.run, 0
 
-    def spoil(batch):  # type: ignore[no-untyped-def]
+    def spoil(batch, carry):  # type: ignore[no-untyped-def]
         nonlocal num_spoilt
-        logits, row = run(batch), 0
+        logits, row = run(batch, carry), 0
         for chunk in batch.sampled_chunks:
             rows = logits[row : row + 1 + len(chunk.drafts)]
             row += len(rows)
@@ -204,8 +204,8 @@ def test_no_number_among_right_drafts_ends_the_job(looping: Path) -> None:
     driver = Driver(looping, **ON)
     run = driver.engine._runner.run
 
-    def spoil(batch):  # type: ignore[no-untyped-def]
-        logits = run(batch)
+    def spoil(batch, carry):  # type: ignore[no-untyped-def]
+        logits = run(batch, carry)
         if len(logits) > 1 and tuple(logits.argmax(-1).tolist()[:-1]) == batch.sampled_chunks[0].drafts:
             logits[-1] = float("nan")
         return logits

@@ -41,13 +41,15 @@ def stand_in(flash: Flash, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepare, "_kernels", prepare._varlen)
 
 
+@pytest.mark.parametrize("step_ahead", ["off", "on"])
 @pytest.mark.parametrize("family", WITH + WITHOUT)
 def test_joins_leaves_and_preemption(
-    family: str, flash: Flash, model_folder: Callable[[str], Path], generate: Generate
+    family: str, step_ahead: str, flash: Flash, model_folder: Callable[[str], Path], generate: Generate
 ) -> None:
     folder = model_folder(family)
     one_block = Driver(folder, block_tokens=4).engine._runner.token_bytes * 4
-    driver = Driver(folder, block_tokens=4, cache_bytes=one_block * 24, max_batched_tokens=40)
+    little = {"block_tokens": 4, "cache_bytes": one_block * 24, "max_batched_tokens": 40}
+    driver = Driver(folder, step_ahead=step_ahead, **little)
     job_ids = driver.run_among_leavers(PROMPTS, SAMPLING)
     assert driver.engine.stats().num_preemptions
     for job_id, prompt in zip(job_ids, PROMPTS, strict=True):

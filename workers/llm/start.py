@@ -40,8 +40,8 @@ def start(name: str, settings: ModelSettings) -> Parts:
         # What was swapped in it is not undone.
         prepared = prepare(name, loaded := load(settings), replace(settings, kernels="off"))
         assert prepared is not None
-    runner, num_blocks = prepared
-    num_tokens = num_blocks * settings.block_tokens
+    runner, num_blocks, block_tokens = prepared
+    num_tokens = num_blocks * block_tokens
     # What the model can take, or what the cache can hold where that is less.
     max_model_len = min(loaded.max_model_len or num_tokens, num_tokens)
     intake = Intake(name, loaded, max_model_len)
@@ -49,7 +49,7 @@ def start(name: str, settings: ModelSettings) -> Parts:
     bounds = Bounds(
         settings.max_num_seqs,
         settings.max_batched_tokens,
-        settings.block_tokens,
+        block_tokens,
         settings.max_slowdown,
         settings.prefix_cache,
         settings.num_draft_tokens if settings.speculation == "prompt_lookup" else 0,
@@ -59,7 +59,7 @@ def start(name: str, settings: ModelSettings) -> Parts:
         max_model_len, settings.max_num_seqs, loaded.vocab_size, intake.has_chat_template, description
     )
     scheduler = Scheduler(allocator, bounds)
-    flights = Flights(runner, scheduler, settings.block_tokens, is_ahead=_is_ahead(settings, runner.device))
+    flights = Flights(runner, scheduler, block_tokens, is_ahead=_is_ahead(settings, runner.device))
     return Parts(runner, allocator, scheduler, flights, intake, limits)
 
 

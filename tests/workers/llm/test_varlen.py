@@ -119,6 +119,30 @@ def test_only_in_blocks_that_it_takes(
     assert not flash.num_calls
 
 
+@pytest.mark.parametrize("page_tokens", [256, None])
+def test_blocks_are_as_it_likes_them(
+    page_tokens: int | None,
+    llama: Path,
+    generate: Generate,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where nobody has set their size; without it of 16 tokens."""
+    if page_tokens:
+        stand_in(Flash(page_tokens), monkeypatch)
+    with caplog.at_level(logging.INFO):
+        driver = Driver(llama)
+    (made,) = [record for record in caplog.records if record.message == "cache made"]
+    assert made.block_tokens == (page_tokens or 16)  # type: ignore[attr-defined]
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+    assert driver.generate(PROMPTS[7], SAMPLING).token_ids == generate("llama", PROMPTS[7], NUM_TOKENS)
+    driver.add_tokens(PROMPTS[7])
+    driver.step()
+    (sequence,) = driver.engine._scheduler.running
+    assert len(sequence.block_table) == -(-sequence.num_cached_tokens // (page_tokens or 16))
+    driver.run()
+
+
 def test_what_it_takes() -> None:
     varlen = Varlen(torch.add)
     assert varlen.takes(LayerShape(2, 128, 128, torch.bfloat16))

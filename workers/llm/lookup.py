@@ -11,8 +11,8 @@ FIRST_DRAFT_TOKENS = 2
 FIRST_HIT_RATE = 0.5
 # Steps without a draft after one that was all wrong; twice as many after each further one.
 FIRST_REST, MAX_REST = 4, 128
-# Share of the newest draft in the hit rate.
-WEIGHT = 0.2
+# Share of the newest draft in a sequence's hit rate, and in what is expected of first drafts.
+WEIGHT, FIRST_WEIGHT = 0.2, 0.1
 
 
 class Index:
@@ -44,26 +44,43 @@ class Index:
         return end == num_known
 
 
+class Chance:
+    """What share of a draft is right that nothing of its own text speaks for: as lately for others."""
+
+    def __init__(self) -> None:
+        self.rate = FIRST_HIT_RATE
+
+    def note(self, share: float) -> None:
+        self.rate += FIRST_WEIGHT * (share - self.rate)
+
+
 class Drafter:
-    """Guesses how one sequence goes on: more tokens at once the more were right, none for a while after none.
+    """Guesses how one sequence goes on: more tokens at once the more were right, after none a rest."""
 
-    `hit_rate` is the share of its tokens that were right, as far as its last drafts tell.
-    """
-
-    def __init__(self, token_ids: list[int]) -> None:
+    def __init__(self, token_ids: list[int], chance: Chance) -> None:
         self._token_ids = token_ids
+        self._chance = chance
         self._index = Index(token_ids)
         self._num_tokens = FIRST_DRAFT_TOKENS
         self._rest = FIRST_REST
         self._num_resting = 0
-        self.hit_rate = FIRST_HIT_RATE
+        self._hit_rate: float | None = None  # once some were right
 
-    def draft(self, max_tokens: int) -> list[int]:
-        """Called once a step; at most so many tokens."""
-        place = self._index.find()
+    @property
+    def hit_rate(self) -> float:
+        """The share of its tokens that were right, as far as its last drafts tell."""
+        return self._chance.rate if self._hit_rate is None else self._hit_rate
+
+    def is_resting(self) -> bool:
+        """Asked once a step: the rest grows shorter by it."""
         if self._num_resting:
             self._num_resting -= 1
-            return []
+            return True
+        return False
+
+    def draft(self, max_tokens: int) -> list[int]:
+        """At most so many tokens. The text is looked at only now: who rests costs nothing."""
+        place = self._index.find()
         if place is None:
             return []
         # At the text's end it goes round: what repeats itself goes on doing so.
@@ -72,11 +89,14 @@ class Drafter:
 
     def note(self, num_drafted: int, num_accepted: int) -> None:
         """So many tokens of its draft were right."""
+        share = num_accepted / num_drafted
+        if self._hit_rate is None:
+            self._chance.note(share)
         if num_accepted:
-            self.hit_rate += WEIGHT * (num_accepted / num_drafted - self.hit_rate)
+            self._hit_rate = self.hit_rate + WEIGHT * (share - self.hit_rate)
             self._num_tokens = 2 * num_drafted if num_accepted == num_drafted else num_accepted + 1
             self._rest = FIRST_REST
         else:
-            self.hit_rate = FIRST_HIT_RATE
+            self._hit_rate = None
             self._num_tokens = FIRST_DRAFT_TOKENS
             self._num_resting, self._rest = self._rest, min(2 * self._rest, MAX_REST)

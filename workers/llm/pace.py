@@ -22,6 +22,7 @@ class Pace:
         self._max_slowdown = max_slowdown
         self._decode_s = 0.0
         self._token_s = 0.0
+        self._rest_s, self._rest_tokens = 0.0, 0.0  # what prompts beside decodes took, and their tokens
         self._num_unseen = 0  # steps since the last whose decodes were measured alone
 
     def max_long_tokens(self, num_decodes: int) -> int:
@@ -45,9 +46,14 @@ class Pace:
         elif not num_decodes:
             self._token_s = _mixed(self._token_s, step_s / num_prompt_tokens)
         elif self._decode_s:
-            # A noisy clock may say that the prompt was free: then it was cheap, not free.
-            rest_s = max(step_s - self._decode_s, 0.1 * step_s)
-            self._token_s = _mixed(self._token_s, rest_s / num_prompt_tokens)
+            self._note_beside(num_prompt_tokens, step_s - self._decode_s)
+
+    def _note_beside(self, num_prompt_tokens: int, rest_s: float) -> None:
+        """The rest of a step may be less than nothing: on a busy machine only its mean tells something."""
+        self._rest_s = _mixed(self._rest_s, rest_s)
+        self._rest_tokens = _mixed(self._rest_tokens, num_prompt_tokens)
+        # Nor may the mean say that prompts are free: then they are cheap.
+        self._token_s = max(self._rest_s, 0.1 * self._decode_s) / self._rest_tokens
 
 
 def _mixed(old: float, new: float) -> float:

@@ -6,12 +6,13 @@ place is drawn from as if the drafts before it were right, and those after the f
 an answer is the same with drafts and without, greedy or not.
 """
 
-from workers.llm.lookup import FIRST_DRAFT_TOKENS, Drafter
+from workers.llm.lookup import FIRST_DRAFT_TOKENS, Chance, Drafter
 from workers.llm.sequence import Sequence
 
 # Share of a new measurement in the estimates.
 WEIGHT = 0.2
-# After so many steps in which drafts were too dear they are tried again: the clock may have been noisy.
+# After so many steps in which drafts were too dear one is tried again: the clock may have been noisy, and
+# texts change.
 MAX_REFUSALS = 64
 
 
@@ -43,9 +44,6 @@ class Costs:
         """Whether a step without drafts was measured."""
         return num_decodes in self._step_s
 
-    def forget(self, num_decodes: int) -> None:
-        self._draft_s.pop(num_decodes, None)
-
 
 class Speculation:
     """Drafts of at most `max_tokens` a sequence, and how many of all tokens were right.
@@ -57,6 +55,7 @@ class Speculation:
         self.max_tokens = max_tokens
         self._max_slowdown = max_slowdown
         self._costs = Costs()
+        self._chances = {is_sampled: Chance() for is_sampled in (False, True)}
         self._num_refusals = 0
         self.num_drafted = 0
         self.num_accepted = 0
@@ -65,21 +64,24 @@ class Speculation:
         """A draft, or an empty one, for each of the sequences that decode; `num_tokens` in all at most."""
         num_decodes = len(sequences)
         ratio = self._costs.ratio(num_decodes)
-        num_left = min(num_tokens, self._max_drafts(num_decodes, ratio))
+        # More tokens a second, all together: a draft has to bring more than the time it takes would.
+        least_rate, num_left = -1.0, min(num_tokens, self._max_drafts(num_decodes, ratio))
+        if ratio is not None and self._num_refusals < MAX_REFUSALS:
+            least_rate = num_decodes * ratio
+        elif ratio is not None:
+            num_left = min(num_left, FIRST_DRAFT_TOKENS)
         is_refused, drafts = False, []
         for sequence in sequences:
-            drafter, draft = _drafter_of(sequence), []
-            # The last token of an answer needs no draft: it comes with the one before it.
-            room = min(self.max_tokens, num_left, sequence.max_tokens - sequence.num_tokens - 1)
-            if drafter is not None:
-                draft = drafter.draft(max(0, room))
-                # More tokens a second, all together: a draft has to bring more than the time it takes would.
-                if draft and ratio is not None and drafter.hit_rate <= num_decodes * ratio:
-                    is_refused, draft = True, []
+            drafter, draft = self._drafter_of(sequence), []
+            if drafter is not None and not drafter.is_resting():
+                room = self._room(sequence, num_left)
+                if drafter.hit_rate <= least_rate:
+                    is_refused = True
+                elif room > 0:
+                    draft = drafter.draft(room)
             num_left -= len(draft)
             drafts.append(draft)
-        if is_refused:
-            self._refuse(num_decodes)
+        self._count(is_refused, has_drafts=any(drafts))
         return drafts
 
     def note(self, sequence: Sequence, num_drafted: int, num_accepted: int) -> None:
@@ -103,20 +105,26 @@ class Speculation:
             return FIRST_DRAFT_TOKENS
         return min(most, int((self._max_slowdown - 1) / ratio))
 
-    def _refuse(self, num_decodes: int) -> None:
-        self._num_refusals += 1
-        if self._num_refusals >= MAX_REFUSALS:
+    def _room(self, sequence: Sequence, num_left: int) -> int:
+        """The last token of an answer needs no draft: it comes with the one before it."""
+        return min(self.max_tokens, num_left, sequence.max_tokens - sequence.num_tokens - 1)
+
+    def _count(self, is_refused: bool, *, has_drafts: bool) -> None:
+        """Steps in which drafts were too dear, up to one that has some all the same."""
+        if is_refused:
+            self._num_refusals += 1
+        elif has_drafts and self._num_refusals >= MAX_REFUSALS:
             self._num_refusals = 0
-            self._costs.forget(num_decodes)
 
-
-def _drafter_of(sequence: Sequence) -> Drafter | None:
-    """None where a token depends on those before it by more than the model: on their counts, on a form."""
-    if sequence.counts is not None or sequence.form is not None:
-        return None
-    if sequence.drafter is None:
-        sequence.drafter = Drafter(sequence.token_ids)
-    return sequence.drafter
+    def _drafter_of(self, sequence: Sequence) -> Drafter | None:
+        """None where a token depends on others by more than the model: on their counts, on a form."""
+        if sequence.counts is not None or sequence.form is not None:
+            return None
+        if sequence.drafter is None:
+            # What is drawn is guessed less often than what is likeliest.
+            chance = self._chances[sequence.job.sampling.temperature > 0]
+            sequence.drafter = Drafter(sequence.token_ids, chance)
+        return sequence.drafter
 
 
 def _mix(values: dict[int, float], key: int, new: float) -> None:

@@ -1,6 +1,9 @@
 """When drafts are worth their time, as the clock tells."""
 
+import pytest
+
 from workers.detokenizer import Detokenizer
+from workers.llm.lookup import Index
 from workers.llm.sequence import Answer, Job, Sequence
 from workers.llm.speculation import MAX_REFUSALS, Speculation
 from workers.messages import Sampling
@@ -8,9 +11,9 @@ from workers.messages import Sampling
 STEP_S = 0.01
 
 
-def make_sequence(max_tokens: int = 100) -> Sequence:
+def make_sequence(max_tokens: int = 100, temperature: float = 0.0) -> Sequence:
     answer = Answer(Detokenizer(lambda _: "", frozenset(), []), [])
-    sequence = Sequence(Job(0, Sampling(max_tokens)), 0, [5] * 20, answer)
+    sequence = Sequence(Job(0, Sampling(max_tokens, temperature=temperature)), 0, [5] * 20, answer)
     sequence.max_tokens = max_tokens
     return sequence
 
@@ -38,7 +41,7 @@ def test_only_what_brings_more_than_its_time() -> None:
     """Half of the first drafts are expected to be right: so each may cost half a token's share of a step."""
     sequences = [make_sequence() for _ in range(4)]
     assert num_drafts(measured(4, 0.12 * STEP_S), sequences) == [2] * 4
-    speculation = measured(4, 0.13 * STEP_S)
+    speculation = measured(4, 0.15 * STEP_S)
     assert num_drafts(speculation, sequences) == [0] * 4
     for _ in range(10):
         speculation.note(sequences[2], 2, 2)
@@ -49,9 +52,34 @@ def test_what_was_too_dear_is_tried_again() -> None:
     speculation, sequences = measured(4, STEP_S), [make_sequence() for _ in range(4)]
     for _ in range(MAX_REFUSALS):
         assert num_drafts(speculation, sequences) == [0] * 4
-    assert num_drafts(speculation, sequences) == [2] * 4
-    speculation.note_time(4, 8, 9 * STEP_S)
+    assert num_drafts(speculation, sequences) == [2, 0, 0, 0]
+    speculation.note_time(4, 2, 3 * STEP_S)
     assert num_drafts(speculation, sequences) == [0] * 4
+    for _ in range(20):
+        speculation.note_time(4, 2, STEP_S)
+    assert num_drafts(speculation, sequences) == [2] * 4
+
+
+def test_where_first_drafts_are_wrong_nobody_begins() -> None:
+    """Sampled texts repeat themselves less: they do not speak for greedy ones."""
+    speculation = measured(4, 0.1 * STEP_S)
+    sampled, greedy = ([make_sequence(temperature=t) for _ in range(4)] for t in (1.0, 0.0))
+    assert num_drafts(speculation, sampled) == [2] * 4
+    for sequence in sampled:
+        speculation.note(sequence, 2, 0)
+    newcomers = [make_sequence(temperature=1.0) for _ in range(4)]
+    assert num_drafts(speculation, newcomers) == [0] * 4
+    assert num_drafts(speculation, greedy) == [2] * 4
+
+
+def test_no_text_is_looked_at_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who rests, whose drafts are too dear, or for whom there is no room."""
+    resting, cheap, dear = make_sequence(), measured(2, 1e-6), measured(2, STEP_S)
+    assert num_drafts(cheap, [resting, make_sequence(1)]) == [2, 0]
+    cheap.note(resting, 2, 0)
+    monkeypatch.setattr(Index, "find", lambda _: pytest.fail("looked"))
+    assert num_drafts(cheap, [resting, make_sequence(1)]) == [0, 0]
+    assert num_drafts(dear, [make_sequence(), make_sequence()]) == [0, 0]
 
 
 def test_others_wait_no_longer_than_they_may() -> None:

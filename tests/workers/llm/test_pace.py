@@ -1,5 +1,8 @@
 """How much of a long prompt a step takes beside others' tokens: as much as the clock says they can bear."""
 
+import random
+import statistics
+
 import pytest
 
 from workers.llm.pace import MIN_TOKENS, STEPS_PER_LOOK, Pace
@@ -62,3 +65,12 @@ def test_the_first_long_prompt_stalls_nobody_either() -> None:
     assert pace.max_long_tokens(16) < 64
     pace.note(16, 0, STEP_S)
     assert pace.max_long_tokens(16) < 64
+
+
+def test_what_others_take_from_the_machine_is_not_put_down_to_the_prompt() -> None:
+    """On a busy one a step may take half or twice its time."""
+    clock, pace, sizes = random.Random(1), learned(), []
+    for _ in range(2000):
+        sizes.append(pace.max_long_tokens(16))
+        pace.note(16, sizes[-1], clock.choice((0.5, 1.0, 1.5)) * (STEP_S + sizes[-1] * TOKEN_S))
+    assert 10 <= statistics.median(sizes) <= 14

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from tests.models import FAMILIES, make_model
 from tests.workers.llm.conftest import Generate
 from tests.workers.llm.driver import GREEDY, Driver, change
-from workers.llm.lookup import Drafter, Index
+from workers.llm.lookup import FIRST_HIT_RATE, Chance, Drafter, Index
 from workers.llm.speculation import Speculation
 from workers.messages import Failed, Finished, JsonForm, Sampling, TextDelta, TextWork, TokenBias, TokenPrompt
 
@@ -307,25 +307,39 @@ def test_a_long_prompt_is_taken_in_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_draft_goes_round_at_the_texts_end() -> None:
-    drafter = Drafter([1, 2, 3, 1, 2, 3, 1, 2])
+    drafter = Drafter([1, 2, 3, 1, 2, 3, 1, 2], Chance())
     drafter.note(8, 8)
     assert drafter.draft(7) == [3, 1, 2, 3, 1, 2, 3]
 
 
 def test_who_guesses_wrong_rests_longer_each_time() -> None:
-    drafter = Drafter([5] * 9)
+    drafter = Drafter([5] * 9, Chance())
     rests = []
     for _ in range(7):
         assert drafter.draft(8) == [5, 5]
         drafter.note(2, 0)
         rests.append(0)
-        while not drafter.draft(8):
+        while drafter.is_resting():
             rests[-1] += 1
     assert rests == [4, 8, 16, 32, 64, 128, 128]
     drafter.note(2, 2)
     assert len(drafter.draft(8)) == 4
     drafter.note(4, 1)
     assert len(drafter.draft(8)) == 2
+
+
+def test_what_is_expected_of_first_drafts_is_what_others_saw() -> None:
+    chance = Chance()
+    one, other = Drafter([5] * 9, chance), Drafter([5] * 9, chance)
+    one.note(2, 0)
+    assert one.hit_rate == other.hit_rate < FIRST_HIT_RATE
+    expected = one.hit_rate
+    other.note(2, 2)
+    # Its first draft tells something of the others' first ones, its next of itself alone.
+    assert other.hit_rate > one.hit_rate > expected
+    expected = one.hit_rate
+    other.note(2, 2)
+    assert one.hit_rate == expected
 
 
 def all_answers(driver: Driver):  # type: ignore[no-untyped-def]

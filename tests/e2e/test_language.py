@@ -218,7 +218,9 @@ def test_scores_streamed_and_whole_are_the_same(client: openai.OpenAI) -> None:
     }
     (whole,) = client.completions.create(**wishes).choices
     told: Any = whole.logprobs
-    texts, tokens, offsets = "", [], []
+    texts = ""
+    tokens: list[str] = []
+    offsets: list[int] = []
     for chunk in client.completions.create(stream=True, **wishes):
         (choice,) = chunk.choices
         texts += choice.text

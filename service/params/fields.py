@@ -16,6 +16,9 @@ Seed = Annotated[int, Meta(ge=-INT64_MAX - 1, le=INT64_MAX)]
 StopString = Annotated[str, Meta(min_length=1, max_length=256)]
 Stop = StopString | Annotated[list[StopString], Meta(max_length=4)] | None
 ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+RepetitionPenalty = Annotated[float, Meta(gt=0, le=2)]
+MinTokens = Annotated[int, Meta(ge=0, le=1_000_000)]
 TokenId = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
 
 

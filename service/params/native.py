@@ -4,7 +4,20 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from service.params.fields import MaxTokens, MinP, ModelName, Seed, Stop, Temperature, TopK, TopP, stop_list
+from service.params.fields import (
+    MaxTokens,
+    MinP,
+    MinTokens,
+    ModelName,
+    Penalty,
+    RepetitionPenalty,
+    Seed,
+    Stop,
+    Temperature,
+    TopK,
+    TopP,
+    stop_list,
+)
 from service.params.wishes import SamplingWishes
 from workers.messages import ChatMessage
 
@@ -35,10 +48,25 @@ class GenerateParams(PromptParams):
     min_p: MinP = 0.0
     seed: Seed | None = None
     stop: Stop = None
+    ignore_eos: bool = False
+    min_tokens: MinTokens = 0
+    presence_penalty: Penalty = 0.0
+    frequency_penalty: Penalty = 0.0
+    repetition_penalty: RepetitionPenalty = 1.0
 
     def sampling(self) -> SamplingWishes:
         return SamplingWishes(
-            self.temperature, self.top_p, max(0, self.top_k), self.min_p, self.seed, stop_list(self.stop)
+            self.temperature,
+            self.top_p,
+            max(0, self.top_k),
+            self.min_p,
+            self.seed,
+            stop_list(self.stop),
+            self.ignore_eos,
+            self.presence_penalty,
+            self.frequency_penalty,
+            self.repetition_penalty,
+            min_tokens=self.min_tokens,
         )
 
 

@@ -9,7 +9,10 @@ from service.errors import BadParams
 from service.params.fields import (
     MaxTokens,
     MinP,
+    MinTokens,
     ModelName,
+    Penalty,
+    RepetitionPenalty,
     Seed,
     Stop,
     Temperature,
@@ -22,7 +25,6 @@ from service.params.tools import CalledTool, Choice, ResponseFormat, Tool, wishe
 from service.params.wishes import SamplingWishes
 from workers.messages import ChatMessage, ChatPrompt, Form, Prompt, TextPrompt, TokenBias, TokenPrompt
 
-Penalty = Annotated[float, Meta(ge=-2, le=2)]
 # As in vLLM, the lower the earlier.
 Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
 TopLogprobs = Annotated[int, Meta(ge=0, le=20)]
@@ -52,12 +54,12 @@ class CommonParams(Struct, kw_only=True):
     stop: Stop = None
     seed: Seed | None = None
     ignore_eos: bool | None = None
-    min_tokens: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    min_tokens: MinTokens | None = None
     priority: Priority | None = None
     stop_token_ids: Annotated[list[TokenId], Meta(max_length=128)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    repetition_penalty: Annotated[float, Meta(gt=0, le=2)] | None = None
+    repetition_penalty: RepetitionPenalty | None = None
     logit_bias: LogitBias | None = None
 
     def sampling(self) -> SamplingWishes:

@@ -109,6 +109,20 @@ def test_least_and_last_tokens(client: openai.OpenAI, service: ServiceProcess) -
     assert ended.choices[0].finish_reason == "stop"
 
 
+def test_native_answers_go_on_past_their_end_too(service: ServiceProcess) -> None:
+    def ids_of(**wishes: object) -> tuple[list[int], str]:
+        body = {"prompt": "Hello!", "temperature": 0, "max_tokens": 80, **wishes}
+        *tokens, end = sse.objects(service.http.post("/generate_stream", json=body).content)
+        return [token["token_id"] for token in tokens if token.get("token")], end["finish_reason"]
+
+    plain, reason = ids_of()
+    assert reason == "stop"
+    endless, reason = ids_of(ignore_eos=True)
+    assert (reason, endless[: len(plain)]) == ("length", plain)
+    assert len(ids_of(min_tokens=len(plain) + 5)[0]) > len(plain)
+    assert ids_of(repetition_penalty=2, frequency_penalty=2)[0] != plain
+
+
 def test_a_penalty_and_a_bias_change_what_is_said(client: openai.OpenAI) -> None:
     wishes = {"temperature": 0, "max_tokens": 60}
     plain = ask(client, STORY, **wishes).choices[0].message.content

@@ -98,8 +98,9 @@ class Driver:
 
     def add(self, work: TextWork) -> int:
         job_id = next(self._ids)
+        event = self.engine.add(job_id, work)
         self.transcripts[job_id] = Transcript()
-        if (event := self.engine.add(job_id, work)) is not None:
+        if event is not None:
             self.transcripts[job_id].hear(event)
         return job_id
 

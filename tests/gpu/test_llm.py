@@ -2,6 +2,7 @@
 
 import gc
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,27 @@ from tests.models import FAMILIES
 from tests.workers.llm.conftest import Generate
 from tests.workers.llm.driver import GREEDY, Driver, change
 from tests.workers.llm.test_parity import PROMPTS
+from workers.llm.logprobs import Likelihoods
+from workers.llm.readout import CudaReadout
 from workers.llm.varlen import VarlenAttention, find_varlen
+from workers.messages import Sampling, TokenBias
 
 DEVICE = "cuda"
 NUM_TOKENS = 14
 SAMPLING = change(GREEDY, max_tokens=NUM_TOKENS)
-PLAIN = {"dtype": "float32", "block_tokens": 16}
-HALF = {"dtype": "bfloat16", "block_tokens": 256, "cache_bytes": 1 << 26}
+PLAIN: dict[str, Any] = {"dtype": "float32"}
+HALF: dict[str, Any] = {"dtype": "bfloat16", "cache_bytes": 1 << 26}
 GRAPHS = HALF | {"cuda_graphs": True, "max_num_seqs": 6}
+RANDOM = Sampling(max_tokens=20, temperature=1.0, seed=5, ignore_eos=True)
+WISHES: list[dict[str, Any]] = [
+    {},
+    {"temperature": 0.0},
+    {"top_k": 7, "min_p": 0.01},
+    {"top_p": 0.8},
+    {"presence_penalty": 0.5, "repetition_penalty": 1.1, "logit_bias": [TokenBias(7, 1.0)]},
+    {"min_tokens": 20, "stop_token_ids": [*range(200)]},
+    {"top_logprobs": 2},
+]
 # Some end on a block's last place or its neighbours, some are longer than a block.
 LONG_PROMPTS = [
     [random.Random(size).randrange(2, 300) for _ in range(size)] for size in (255, 256, 257, 300, 400)
@@ -60,11 +74,12 @@ def largest_gap(folder: Path, prompt: list[int], answer: list[int]) -> float:
     return float(((logits.max(-1).values - chosen) / logits.std(-1)).max())
 
 
+@pytest.mark.parametrize("step_ahead", ["auto", "off"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_answers_of_generate_in_float32(
-    family: str, model_folder: Callable[[str], Path], generate: Generate
+    family: str, step_ahead: str, model_folder: Callable[[str], Path], generate: Generate
 ) -> None:
-    driver = make_driver(model_folder(family), **PLAIN, max_batched_tokens=40)
+    driver = make_driver(model_folder(family), **PLAIN, max_batched_tokens=40, step_ahead=step_ahead)
     job_ids = []
     for prompt in PROMPTS:
         job_ids.append(driver.add_tokens(prompt, SAMPLING))
@@ -113,6 +128,92 @@ def test_what_it_does_not_know_is_computed_as_before(model_folder: Callable[[str
         answer = driver.generate(PROMPTS[2], SAMPLING).token_ids
         assert largest_gap(folder, PROMPTS[2], answer) < MAX_GAP
         assert driver.engine._runner._graphs is None
+
+
+@pytest.mark.usefixtures("varlen")
+def test_blocks_are_as_attention_likes_them(model_folder: Callable[[str], Path]) -> None:
+    drivers = [make_driver(model_folder("llama"), **settings) for settings in [HALF, PLAIN]]
+    assert [driver.engine._scheduler._block_tokens for driver in drivers] == [256, 16]
+
+
+@pytest.mark.parametrize("settings", [PLAIN, HALF, GRAPHS], ids=["plain", "half", "graphs"])
+def test_steps_ahead_give_what_one_at_a_time_gives(
+    settings: dict[str, Any], model_folder: Callable[[str], Path]
+) -> None:
+    """One alone, so that its steps have the same shapes and kernels; drawn and greedy, by every end."""
+    drivers = [make_driver(model_folder("llama"), **settings, step_ahead=each) for each in ("auto", "off")]
+    whole = drivers[1].generate(PROMPTS[3], RANDOM)
+    ends = [{}, {"stop_token_ids": [whole.token_ids[9]]}, {"stop": [whole.text[5:7]]}, {"temperature": 0.0}]
+    for values in ends:
+        answers = []
+        for driver, is_ahead in zip(drivers, (True, False), strict=True):
+            job_id, seen = driver.add_tokens(PROMPTS[3], change(RANDOM, **values)), set()
+            while driver.engine.has_work():
+                driver.step()
+                seen.add(driver.engine._flights.is_under_way)
+            driver.check_idle()
+            assert (True in seen) == is_ahead
+            answers.append(vars(driver.answer(job_id)))
+        assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("wish", WISHES, ids=str)
+@pytest.mark.parametrize("settings", [PLAIN, HALF, GRAPHS], ids=["plain", "half", "graphs"])
+def test_nothing_waits_for_the_device_but_who_reads(
+    settings: dict[str, Any],
+    wish: dict[str, Any],
+    model_folder: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """torch raises where an operation would synchronise; only tokens, and what is told of them, are read."""
+    driver = make_driver(model_folder("llama"), **settings)
+    # What is done once, and may wait.
+    driver.generate(PROMPTS[4], change(RANDOM, **wish))
+    num_reads = 0
+
+    def awaited(read: Callable[..., Any]) -> Callable[..., Any]:
+        def wait(*arguments: Any) -> Any:
+            nonlocal num_reads
+            num_reads += 1
+            torch.cuda.set_sync_debug_mode("default")
+            try:
+                return read(*arguments)
+            finally:
+                torch.cuda.set_sync_debug_mode("error")
+
+        return wait
+
+    monkeypatch.setattr(CudaReadout, "read", awaited(CudaReadout.read))
+    monkeypatch.setattr(Likelihoods, "of", awaited(Likelihoods.of))
+    job_ids = [driver.add_tokens(prompt, change(RANDOM, **wish)) for prompt in PROMPTS[:5]]
+    job_ids.append(driver.add_tokens(PROMPTS[5], SAMPLING))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        driver.run()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert num_reads >= 20
+    assert [len(driver.token_ids(job_id)) for job_id in job_ids] == [20] * 5 + [NUM_TOKENS]
+
+
+def test_a_step_takes_the_devices_time(model_folder: Callable[[str], Path]) -> None:
+    """By its own clock, that of one step, with two under way: their sum is no more than the whole takes."""
+    driver = make_driver(model_folder("llama"), **PLAIN)
+    driver.generate(PROMPTS[3], RANDOM)
+    noted: list[float] = []
+    note_time = driver.engine._scheduler.note_time
+
+    def note(chunks: Any, step_s: float) -> None:
+        noted.append(step_s)
+        note_time(chunks, step_s)
+
+    driver.engine._scheduler.note_time = note  # type: ignore[method-assign]
+    began = time.monotonic()
+    driver.generate(PROMPTS[3], RANDOM)
+    taken_s = time.monotonic() - began
+    assert len(noted) == 20
+    assert min(noted) > 0
+    assert sum(noted) <= taken_s
 
 
 @pytest.mark.parametrize("settings", [PLAIN, HALF, GRAPHS], ids=["plain", "half", "graphs"])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from workers.llm.batch import Batch, Ints, Rows
+from workers.llm.upload import upload
 
 
 class Group(NamedTuple):
@@ -41,7 +42,8 @@ class Layout:
     @cached_property
     def slots(self) -> Tensor:
         """Where the tokens' keys and values go, `[T]`."""
-        return self._on_device(self._batch.slots)
+        (slots,) = upload([self._batch.slots], self._device)
+        return slots
 
     def groups(self, window: int | None) -> list[Group]:
         """The groups for layers that see the last `window` tokens only (None: all)."""
@@ -58,11 +60,12 @@ class Layout:
         num_keys = int((ends - firsts).max())
         start, stop = int(self._batch.offsets[rows.start]), int(self._batch.offsets[rows.stop])
         is_causal = len(starts) == 1 and starts[0] == 0 and (window is None or ends[0] <= window)
-        mask = None if is_causal else self._mask(starts, ends, firsts, window)
-        pad, unpad = self._padding(starts, ends, start)
-        return Group(
-            start, stop, len(starts), num_keys, self._on_device(blocks), mask, bool(is_causal), pad, unpad
-        )
+        padding = _padding(starts, ends, start)
+        places = [] if is_causal else _places(starts, ends, firsts, window)
+        on_device, *rest = upload([blocks, *padding, *places], self._device)
+        pad, unpad = rest[:2] if padding else (None, None)
+        mask = self._mask(rest[-2], rest[-1], window) if places else None
+        return Group(start, stop, len(starts), num_keys, on_device, mask, bool(is_causal), pad, unpad)
 
     def _blocks(self, part: slice, window: int | None) -> tuple[Ints, Ints]:
         """The blocks `[R, B]` that a group's queries see, and the position of each row's first key."""
@@ -74,28 +77,31 @@ class Layout:
         columns = np.minimum(columns, self._batch.block_tables.shape[1] - 1)
         return np.take_along_axis(self._batch.block_tables[part], columns, 1), first_blocks * size
 
-    def _mask(self, starts: Ints, ends: Ints, firsts: Ints, window: int | None) -> Tensor | None:
-        num_queries, num_keys = int((ends - starts).max()), int((ends - firsts).max())
-        if num_queries == 1 and (ends - firsts).min() == num_keys and num_keys <= (window or num_keys):
-            return None
-        queries = self._on_device(np.minimum(starts[:, None] + np.arange(num_queries), ends[:, None] - 1))
-        keys = self._on_device(firsts[:, None] + np.arange(num_keys))
+    def _mask(self, queries: Tensor, keys: Tensor, window: int | None) -> Tensor:
+        """What is added to the scores of queries and keys at these positions."""
         is_hidden = keys[:, None, :] > queries[:, :, None]
         if window is not None:
             is_hidden |= keys[:, None, :] <= queries[:, :, None] - window
         mask = torch.zeros(is_hidden.shape, dtype=self._dtype, device=self._device)
         return mask.masked_fill_(is_hidden, float("-inf")).unsqueeze(1)
 
-    def _padding(self, starts: Ints, ends: Ints, offset: int) -> tuple[Tensor | None, Tensor | None]:
-        sizes = ends - starts
-        widest = int(sizes.max())
-        if (sizes == widest).all():
-            return None, None
-        places = np.arange(widest)
-        first = offset + np.cumsum(sizes) - sizes
-        pad = first[:, None] + np.minimum(places, sizes[:, None] - 1)
-        unpad = np.flatnonzero(places < sizes[:, None])
-        return self._on_device(pad.ravel()), self._on_device(unpad)
 
-    def _on_device(self, array: Ints) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device, non_blocking=True)
+def _places(starts: Ints, ends: Ints, firsts: Ints, window: int | None) -> list[Ints]:
+    """The positions of queries `[R, N]` and keys `[R, L]`; of none where each query sees all its keys."""
+    num_queries, num_keys = int((ends - starts).max()), int((ends - firsts).max())
+    if num_queries == 1 and (ends - firsts).min() == num_keys and num_keys <= (window or num_keys):
+        return []
+    queries = np.minimum(starts[:, None] + np.arange(num_queries), ends[:, None] - 1)
+    return [queries, firsts[:, None] + np.arange(num_keys)]
+
+
+def _padding(starts: Ints, ends: Ints, offset: int) -> list[Ints]:
+    """`pad` and `unpad` of chunks that differ in length, the first of them at packed place `offset`."""
+    sizes = ends - starts
+    widest = int(sizes.max())
+    if (sizes == widest).all():
+        return []
+    places = np.arange(widest)
+    first = offset + np.cumsum(sizes) - sizes
+    pad = first[:, None] + np.minimum(places, sizes[:, None] - 1)
+    return [pad.ravel(), np.flatnonzero(places < sizes[:, None])]

@@ -3,10 +3,11 @@
 from collections import deque
 from typing import NamedTuple
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from workers.llm.sampler import Draw
+from workers.llm.upload import upload
 from workers.llm.vocabulary import Vocabulary
 from workers.messages import TokenLogprob, TopLogprob
 
@@ -32,7 +33,8 @@ class Likelihoods:
             row: num for row, draw in enumerate(draws) if (num := draw.sampling.top_logprobs) is not None
         }
         if self._nums:
-            self._table = _table(logits[torch.tensor(list(self._nums), device=logits.device)])
+            (rows,) = upload([np.array(list(self._nums))], logits.device)
+            self._table = _table(logits[rows])
 
     def of(self, token_ids: list[int]) -> dict[int, Likelihood]:
         """By row, where the rows' sampled tokens are `token_ids`."""
@@ -58,8 +60,8 @@ def _table(logits: Tensor) -> Tensor:
 
 def _look_up(table: Tensor, token_ids: list[int], num_top: int) -> list[Likelihood]:
     """Of a table of logprobs `[S, V]`."""
-    index = torch.tensor(token_ids, device=table.device).unsqueeze(1)
-    logprobs: list[float] = table.gather(1, index).squeeze(1).tolist()
+    (index,) = upload([np.array(token_ids)], table.device)
+    logprobs: list[float] = table.gather(1, index.unsqueeze(1)).squeeze(1).tolist()
     top = table.topk(min(num_top, table.shape[1]))
     best = [
         list(zip(*row, strict=True)) for row in zip(top.indices.tolist(), top.values.tolist(), strict=True)

@@ -185,6 +185,7 @@ def test_padded_rows() -> None:
     done: Any = SimpleNamespace(num_cached_tokens=5, token_ids=[10, 11, 12, 13, 14, 15], block_table=[7, 2])
     before: Any = SimpleNamespace(num_cached_tokens=0, token_ids=[20, 21, 22], block_table=[4])
     done.job = before.job = SimpleNamespace(adapter=0)
+    done.is_reading = before.is_reading = False
     batch = Batch([Chunk(done, 1), Chunk(before, 1)], 4)
     room = Room(table_width=3, block_tokens=4, scratch=9, device=torch.device("cpu"))
     names = ("sampled", "input_ids", "positions", "slots", "query_ends", "key_ends", "num_keys", "tables")

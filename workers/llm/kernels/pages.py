@@ -35,7 +35,8 @@ class Pages:
 
 def _make_region(num_bytes: int) -> Tensor:
     """At a multiple of a page, as large pages must be."""
-    memory = mmap.mmap(-1, num_bytes + PAGE_BYTES)
+    # Private: shared memory has large pages only where the system's owner said so.
+    memory = mmap.mmap(-1, num_bytes + PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     # Not every system has large pages, nor lets everyone have them.
     with suppress(AttributeError, OSError):
         memory.madvise(mmap.MADV_HUGEPAGE)

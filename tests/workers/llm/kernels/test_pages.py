@@ -2,7 +2,9 @@
 
 import gc
 from itertools import pairwise
+from pathlib import Path
 
+import pytest
 import torch
 
 from workers.llm.kernels.pages import ALIGNMENT, REGION_BYTES, Pages
@@ -33,3 +35,28 @@ def test_what_does_not_fit_begins_a_region_and_lives_on() -> None:
 
 def test_an_empty_piece() -> None:
     assert Pages().take((0, 7), torch.float32).shape == (0, 7)
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="this system has no large pages"
+)
+def test_the_system_was_asked_for_large_pages() -> None:
+    piece = Pages().take((1024,), torch.float32)
+    piece.fill_(1)
+    flags = flags_at(piece.data_ptr())
+    assert "hg" in flags
+    # Shared memory would not get them.
+    assert "sh" not in flags
+
+
+def flags_at(address: int) -> list[str]:
+    """Of the mapping that the address is in, as Linux tells them."""
+    is_inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, *rest = line.split()
+        if not name.endswith(":"):
+            begin, end = (int(part, 16) for part in name.split("-"))
+            is_inside = begin <= address < end
+        elif is_inside and name == "VmFlags:":
+            return rest
+    raise AssertionError("no mapping")

@@ -15,6 +15,8 @@ from tests.models import make_adapter
 from tests.workers.llm.driver import GREEDY, Driver, change
 from tests.workers.llm.test_parity import PROMPTS
 from workers.errors import JobError
+from workers.llm.packing import Packer
+from workers.llm.products import DnnProduct
 from workers.messages import Finished, TextWork, TokenPrompt
 
 NUM_TOKENS = 14
@@ -137,6 +139,40 @@ def test_drafts(
     for name, prompt, job_id in jobs:
         assert driver.token_ids(job_id) == by_peft("llama", name, prompt)
     assert driver.engine.stats().num_drafted_tokens
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_products_by_onednn(
+    family: str,
+    model_folder: Callable[[str], Path],
+    adapters: Callable[[str], dict[str, str]],
+    by_peft: Adapted,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a processor that our own products have no vectors for."""
+    monkeypatch.setattr(Packer, "_is_for_kernel", lambda *_: False)
+    driver = Driver(model_folder(family), adapters=adapters(family))
+    assert any(isinstance(module, DnnProduct) for module in driver.engine._runner._model.modules())
+    jobs = [(n, p, driver.add_tokens(p, SAMPLING, adapter=n)) for p in PROMPTS for n in NAMES]
+    driver.run()
+    for name, prompt, job_id in jobs:
+        assert driver.token_ids(job_id) == by_peft(family, name, prompt)
+
+
+@pytest.mark.parametrize("kernels", ["auto", "off"])
+def test_steps_ahead(
+    kernels: str, llama: Path, adapters: Callable[[str], dict[str, str]], by_peft: Adapted
+) -> None:
+    """A step's tokens find their rows in the next, in which others have joined before and between them."""
+    driver = Driver(llama, kernels=kernels, adapters=adapters("llama"), step_ahead="on")
+    jobs = []
+    for place, prompt in enumerate(PROMPTS):
+        name = NAMES[-place % 3]
+        jobs.append((name, prompt, driver.add_tokens(prompt, SAMPLING, adapter=name)))
+        driver.step()
+    driver.run()
+    for name, prompt, job_id in jobs:
+        assert driver.token_ids(job_id) == by_peft("llama", name, prompt)
 
 
 def test_a_neighbour_changes_nothing(llama: Path, adapters: Callable[[str], dict[str, str]]) -> None:

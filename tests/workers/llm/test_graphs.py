@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.models import make_adapter
 from tests.workers.llm.conftest import Generate
 from tests.workers.llm.driver import GREEDY, Driver, change
 from tests.workers.llm.flash import Flash
@@ -98,6 +99,21 @@ def test_batches_with_more_rows_are_computed(
     driver.run()
     for job_id, prompt in zip(job_ids, PROMPTS, strict=True):
         assert driver.token_ids(job_id) == generate("llama", prompt, NUM_TOKENS)
+
+
+def test_batches_with_adapters_are_computed(tape: Tape, llama: Path, tmp_path: Path) -> None:
+    """What was recorded knows of none; beside them the model's own rows are computed too."""
+    folder = str(make_adapter(tmp_path, llama))
+    alone = {name: Driver(llama, kernels="off", adapters={"mine": folder}) for name in ("", "mine")}
+    driver = Driver(llama, adapters={"mine": folder}, **ON)
+    tape.replayed.clear()
+    job_ids = {name: driver.add_tokens(PROMPTS[3], SAMPLING, adapter=name) for name in alone}
+    driver.run()
+    assert not tape.replayed
+    for name, other in alone.items():
+        assert driver.token_ids(job_ids[name]) == other.generate(PROMPTS[3], SAMPLING, adapter=name).token_ids
+    driver.generate(PROMPTS[3], SAMPLING)
+    assert tape.replayed == [1] * (NUM_TOKENS - 1)
 
 
 def test_padding_writes_to_nobodys_block(tape: Tape, llama: Path) -> None:

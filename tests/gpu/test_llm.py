@@ -143,7 +143,12 @@ def test_steps_ahead_give_what_one_at_a_time_gives(
     """One alone, so that its steps have the same shapes and kernels; drawn and greedy, by every end."""
     drivers = [make_driver(model_folder("llama"), **settings, step_ahead=each) for each in ("auto", "off")]
     whole = drivers[1].generate(PROMPTS[3], RANDOM)
-    ends = [{}, {"stop_token_ids": [whole.token_ids[9]]}, {"stop": [whole.text[5:7]]}, {"temperature": 0.0}]
+    ends: list[dict[str, Any]] = [
+        {},
+        {"stop_token_ids": [whole.token_ids[9]]},
+        {"stop": [whole.text[5:7]]},
+        {"temperature": 0.0},
+    ]
     for values in ends:
         answers = []
         for driver, is_ahead in zip(drivers, (True, False), strict=True):

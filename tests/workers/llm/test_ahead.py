@@ -16,6 +16,7 @@ from tests.workers.llm.conftest import Generate
 from tests.workers.llm.driver import GREEDY, Driver, change
 from tests.workers.llm.test_parity import PROMPTS
 from workers.llm.ahead import Flights
+from workers.llm.sequence import Sequence
 from workers.messages import Event, Failed, Finished, JsonForm, Sampling, TextDelta, TextWork, TokenPrompt
 
 PROMPT = [*range(20, 31)]
@@ -27,6 +28,19 @@ ON: dict[str, Any] = {"step_ahead": "on"}
 @pytest.fixture
 def driver(llama: Path) -> Driver:
     return Driver(llama, **ON)
+
+
+def guard(driver: Driver) -> Driver:
+    """Nobody may lose his blocks while a step under way writes to them."""
+    scheduler = driver.engine._scheduler
+    preempt = scheduler._preempt
+
+    def check(sequence: Sequence) -> None:
+        assert not sequence.num_flights
+        preempt(sequence)
+
+    scheduler._preempt = check  # type: ignore[method-assign]
+    return driver
 
 
 def is_ahead(driver: Driver) -> bool:
@@ -139,7 +153,7 @@ def test_where_blocks_are_short_nobody_is_turned_out_unread(llama: Path) -> None
     for each in drivers:
         for seed in range(3):
             each.add_tokens(PROMPT, change(RANDOM, seed=seed))
-    seen = steps_ahead(drivers[1])
+    seen = steps_ahead(guard(drivers[1]))
     drivers[0].run()
     assert drivers[1].engine.stats().num_preemptions
     assert False in seen[:-1]
@@ -170,6 +184,21 @@ def test_a_paused_job_gets_what_was_under_way_and_then_nothing(driver: Driver) -
     driver.run()
     assert driver.token_ids(job_id) == expected
     assert driver.engine.stats().num_preemptions == 0
+
+
+def test_a_paused_job_keeps_its_memory_until_its_step_has_landed(llama: Path) -> None:
+    expected = Driver(llama).generate(PROMPT, RANDOM).token_ids
+    size = Driver(llama).engine._runner.token_bytes * 64
+    driver = guard(Driver(llama, block_tokens=4, cache_bytes=size, prefix_cache=False, **ON))
+    paused = driver.add_tokens(PROMPT, RANDOM)
+    driver.step()
+    driver.engine.pause(paused)
+    driver.add_tokens(PROMPT * 5, change(RANDOM, max_tokens=5))
+    driver.run()
+    assert driver.engine.stats().num_preemptions == 1
+    driver.engine.resume(paused)
+    driver.run()
+    assert driver.token_ids(paused) == expected
 
 
 def test_what_is_no_number_hurts_nobody_later(llama: Path) -> None:
@@ -211,19 +240,18 @@ def spoil(driver: Driver, blocks: list[int]) -> None:
             attention.cache.values[blocks] = torch.nan
 
 
-def test_blocks_are_known_by_tokens_that_are_read(llama: Path) -> None:
-    """A chat's next message begins with the last answer, of which the dropped token is no part."""
+@pytest.mark.parametrize("num_prompt_tokens", [97, 98, 99, 100])
+def test_blocks_are_known_by_tokens_that_are_read(llama: Path, num_prompt_tokens: int) -> None:
+    """A chat's next message begins with the last answer; the token that ended it was computed for nobody."""
+    prompt = LONG[:num_prompt_tokens]
+    answer = Driver(llama).generate(prompt, RANDOM).token_ids
     driver = Driver(llama, block_tokens=4, **ON)
-    answer = driver.generate(LONG, RANDOM).token_ids
-    stop_id = answer[13]
-    driver = Driver(llama, block_tokens=4, **ON)
-    driver.generate(LONG, change(RANDOM, stop_token_ids=[stop_id]))
-    num_tokens = len(LONG) + answer.index(stop_id) + 1
-    job_id = driver.add_tokens(LONG + answer + [30, 31], change(GREEDY, max_tokens=1))
+    driver.generate(prompt, change(RANDOM, stop_token_ids=[answer[9]]))
+    num_tokens = num_prompt_tokens + answer.index(answer[9]) + 1
+    job_id = driver.add_tokens(prompt + answer + [30, 31], change(GREEDY, max_tokens=1))
     driver.run()
     end = driver.transcripts[job_id].end
     assert isinstance(end, Finished)
-    # The token that ended the answer was computed, but is known to nobody.
     assert end.usage.cached_tokens == (num_tokens - 1) // 4 * 4
 
 
@@ -254,7 +282,7 @@ def test_any_schedule_gives_what_it_gives_without(
     """Adds, steps, cancels, pauses and resumes in any order, with little memory; every reason of ending."""
     if str(settings_) not in drivers:
         little = {"block_tokens": 4, "cache_bytes": Driver(llama).engine._runner.token_bytes * 80} | settings_
-        drivers[str(settings_)] = Driver(llama, **little, **ON), Driver(llama, **little)
+        drivers[str(settings_)] = guard(Driver(llama, **little, **ON)), Driver(llama, **little)
     driver, plain = drivers[str(settings_)]
     works: dict[int, tuple[list[int], Sampling, int]] = {}
     job_ids = [0]

@@ -78,6 +78,8 @@ class Runner:
     def attach_adapters(self, packer: Packer | None) -> None:
         """Once, after the model's products were packed, if they are."""
         attach(self._model, self._adapters, self._step_adapters, packer)
+        # Packed they are there a second time.
+        self._adapters = ()
 
     def leave_varlen(self) -> None:
         """From now on attention is made of torch's common operators, over the same cache."""

@@ -116,6 +116,17 @@ def test_an_adapter_of_another_base(tmp_path: Path, llama: Path, adapter: Path) 
     assert "it has weights for what the model has not: 14, the first is" in refusal(flat, adapter)
 
 
+def test_a_mixture_of_experts(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """Its experts are no layers that are called with all tokens; its attention is."""
+    base = model_folder("qwen3_moe")
+    experts = make_adapter(tmp_path / "experts", base)
+    assert refusal(base, experts) == "target_parameters is not supported"
+    attention = make_adapter(tmp_path / "attention", base, target_modules=["q_proj", "o_proj"])
+    driver = Driver(base, adapters={"mine": str(attention)})
+    plain, adapted = (driver.generate([5, 6, 7], GREEDY, adapter=name).token_ids for name in ("", "mine"))
+    assert plain != adapted
+
+
 def test_too_high_a_rank(llama: Path, tmp_path: Path) -> None:
     adapter = make_adapter(tmp_path, llama, r=2, rank_pattern={"layers.1.mlp.up_proj": 9})
     message = refusal(llama, adapter, max_adapter_rank=8)

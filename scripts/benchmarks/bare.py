@@ -19,7 +19,7 @@ from torch import nn
 
 from config.command_line import load
 from workers.engine import Engine
-from workers.llm.packing import products
+from workers.llm.kernels.packing import products
 from workers.messages import ChatMessage, ChatPrompt, Sampling, TextDelta, TextWork
 from workers.process import keep_freed_memory
 from workers.registry import load_engine

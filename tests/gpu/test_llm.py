@@ -15,9 +15,9 @@ from tests.models import FAMILIES
 from tests.workers.llm.conftest import Generate
 from tests.workers.llm.driver import GREEDY, Driver, change
 from tests.workers.llm.test_parity import PROMPTS
-from workers.llm.logprobs import Likelihoods
-from workers.llm.readout import CudaReadout
-from workers.llm.varlen import VarlenAttention, find_varlen
+from workers.llm.answers.logprobs import Likelihoods
+from workers.llm.attention.varlen import VarlenAttention, find_varlen
+from workers.llm.steps.readout import CudaReadout
 from workers.messages import Sampling, TokenBias
 
 DEVICE = "cuda"

@@ -79,7 +79,7 @@ def edges() -> Iterator[tuple[str, str]]:
 
 
 def family(name: str) -> str | None:
-    """`workers.llm.cache` belongs to the family `workers.llm`."""
+    """`workers.llm.attention.cache` belongs to the family `workers.llm`."""
     parent = ".".join(name.split(".")[:2])
     is_family = parent.startswith("workers.") and (ROOT / parent.replace(".", "/")).is_dir()
     return parent if is_family else None
@@ -112,7 +112,7 @@ def test_the_walls_hold() -> None:
     assert not may_import("workers.engine", "workers.queues")
     assert not may_import("config.load", "service.app")
     assert not may_import("service.tasks", "workers.tasks.declare")
-    assert may_import("workers.llm.engine", "workers.llm.cache")
+    assert may_import("workers.llm.engine", "workers.llm.attention.cache")
 
 
 @pytest.mark.parametrize("module", ["service.app", "service.__main__", "workers.process", "workers.messages"])

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from tests.models import CORPUS, make_tokenizer
 from workers.detokenizer import MAX_PENDING, MAX_SETTLED, REPLACEMENT, Detokenizer
-from workers.llm.sequence import Answer
-from workers.llm.stops import StopFinder
+from workers.llm.answers.sequence import Answer
+from workers.llm.answers.stops import StopFinder
 
 TEXTS = st.text(
     st.one_of(st.characters(codec="utf-8"), st.sampled_from("aeé 好🦊👩‍👧\u0301\n ")), max_size=40

@@ -9,15 +9,15 @@ from torch import Tensor
 from config.settings import ModelSettings
 from workers.engine import Engine
 from workers.errors import JobError
-from workers.llm.batch import Batch
-from workers.llm.chunks import Chunk
-from workers.llm.flight import Drawn, Flight
-from workers.llm.forms import Forms
-from workers.llm.logprobs import likelihoods_of
-from workers.llm.outbox import Outbox
-from workers.llm.sampler import FAILED
-from workers.llm.sequence import Job, Sequence
+from workers.llm.answers.logprobs import likelihoods_of
+from workers.llm.answers.outbox import Outbox
+from workers.llm.answers.sequence import Job, Sequence
+from workers.llm.forms.forms import Forms
+from workers.llm.sampling.sampler import FAILED
+from workers.llm.scheduling.chunks import Chunk
 from workers.llm.start import start
+from workers.llm.steps.batch import Batch
+from workers.llm.steps.flight import Drawn, Flight
 from workers.messages import Accepted, Event, JobId, Stats, TextWork
 
 log = logging.getLogger(__name__)

@@ -7,15 +7,15 @@ import torch
 from msgspec.structs import replace
 
 from config.settings import ModelSettings
-from workers.llm.ahead import Flights
-from workers.llm.blocks import BlockAllocator
-from workers.llm.chunks import Bounds
-from workers.llm.intake import Intake
-from workers.llm.load import load
-from workers.llm.prepare import prepare
-from workers.llm.reading import MAX_READ_NUMBERS
-from workers.llm.runner import Runner
-from workers.llm.scheduler import Scheduler
+from workers.llm.answers.reading import MAX_READ_NUMBERS
+from workers.llm.intake.intake import Intake
+from workers.llm.loading.load import load
+from workers.llm.loading.prepare import prepare
+from workers.llm.scheduling.blocks import BlockAllocator
+from workers.llm.scheduling.chunks import Bounds
+from workers.llm.scheduling.scheduler import Scheduler
+from workers.llm.steps.ahead import Flights
+from workers.llm.steps.runner import Runner
 from workers.messages import Limits
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from workers.llm.varlen import Varlen
+from workers.llm.attention.varlen import Varlen
 
 
 class Flash:

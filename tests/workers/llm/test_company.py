@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.workers.llm.driver import Driver
-from workers.llm.batch import Batch
-from workers.llm.carry import Carry
+from workers.llm.steps.batch import Batch
+from workers.llm.steps.carry import Carry
 from workers.messages import Sampling, TextPrompt, TextWork
 
 OPENINGS = ["Once upon a time", "The little dog", "Tim and his mom went to", "One day a big red"]

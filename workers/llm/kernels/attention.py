@@ -5,10 +5,10 @@ import ctypes
 import torch
 from torch import Tensor
 
-from workers.llm.batch import Batch, Ints
-from workers.llm.cache import LayerShape
+from workers.llm.attention.cache import LayerShape
+from workers.llm.attention.scores import Scores
 from workers.llm.kernels.library import Kernels, LayerStruct, StepStruct
-from workers.llm.scores import Scores
+from workers.llm.steps.batch import Batch, Ints
 
 
 class StepTables:
@@ -48,7 +48,7 @@ class KernelCache:
 
 
 class KernelAttention:
-    """One layer's attention, as `workers.llm.attention.PagedAttention` in all that it gives."""
+    """One layer's attention, as `workers.llm.attention.paged.PagedAttention` in all that it gives."""
 
     def __init__(self, kernels: Kernels, shape: LayerShape, cache: KernelCache, tables: StepTables) -> None:
         self.cache = cache

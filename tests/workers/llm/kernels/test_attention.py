@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from workers.detokenizer import Detokenizer
-from workers.llm.attention import PagedAttention
-from workers.llm.batch import Batch
-from workers.llm.cache import LayerCache, LayerShape
-from workers.llm.chunks import Chunk
+from workers.llm.answers.sequence import Answer, Job, Sequence
+from workers.llm.attention.cache import LayerCache, LayerShape
+from workers.llm.attention.layout import Layout
+from workers.llm.attention.paged import PagedAttention
+from workers.llm.attention.scores import Scores
 from workers.llm.kernels.attention import KernelAttention, KernelCache, StepTables
 from workers.llm.kernels.library import kernels_for
-from workers.llm.layout import Layout
-from workers.llm.scores import Scores
-from workers.llm.sequence import Answer, Job, Sequence
+from workers.llm.scheduling.chunks import Chunk
+from workers.llm.steps.batch import Batch
 from workers.messages import Sampling
 
 CPU = torch.device("cpu")

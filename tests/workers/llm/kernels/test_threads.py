@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from tests.workers.llm.kernels.test_attention import CHUNKS, heads, make_batch
-from workers.llm.cache import LayerShape
+from workers.llm.attention.cache import LayerShape
+from workers.llm.attention.scores import Scores
 from workers.llm.kernels import library
 from workers.llm.kernels.attention import KernelAttention, KernelCache, StepTables
 from workers.llm.kernels.library import kernels_for
 from workers.llm.kernels.pages import Pages
-from workers.llm.products import KernelProduct
-from workers.llm.scores import Scores
+from workers.llm.kernels.products import KernelProduct
 
 
 def test_three_threads_say_what_one_says() -> None:

@@ -59,7 +59,7 @@ def make_driver(folder: Path, **settings: Any) -> Driver:
 
 def expect_varlen(driver: Driver, *, has_graphs: bool) -> None:
     """What failed its check at the start would be gone."""
-    runner = driver.engine._runner
+    runner = driver.runner
     assert runner._varlen is not None
     assert all(isinstance(attention, VarlenAttention) for attention in runner._attentions)
     assert (runner._graphs is not None) == has_graphs
@@ -127,7 +127,7 @@ def test_what_it_does_not_know_is_computed_as_before(model_folder: Callable[[str
         driver = make_driver(folder, **GRAPHS)
         answer = driver.generate(PROMPTS[2], SAMPLING).token_ids
         assert largest_gap(folder, PROMPTS[2], answer) < MAX_GAP
-        assert driver.engine._runner._graphs is None
+        assert driver.runner._graphs is None
 
 
 @pytest.mark.usefixtures("varlen")

@@ -9,6 +9,7 @@ import msgspec
 from config.load import DEFAULT_FILE, Layers
 from config.settings import ModelSettings
 from workers.llm.engine import LlmEngine
+from workers.llm.steps.runner import Runner
 from workers.messages import (
     Accepted,
     ChoiceFinished,
@@ -95,6 +96,15 @@ class Driver:
         self.engine = LlmEngine("test", make_settings(path, **settings))
         self.transcripts: dict[int, Transcript] = {}
         self._ids = itertools.count(1)
+
+    @property
+    def runner(self) -> Runner:
+        return self.engine._flights._runner
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of the cache that one token takes."""
+        return self.runner.token_bytes
 
     def add(self, work: TextWork) -> int:
         job_id = next(self._ids)

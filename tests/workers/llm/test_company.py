@@ -44,7 +44,7 @@ def test_logits_to_the_bit(llama: Path) -> None:
 def logits_of(folder: Path, **settings: Any) -> list[torch.Tensor]:
     """What the first of five sequences gets, step by step."""
     driver = Driver(folder, **settings)
-    run, first = driver.engine._runner.run, []
+    run, first = driver.runner.run, []
 
     def note(batch: Batch, carry: Carry | None = None) -> torch.Tensor:
         logits = run(batch, carry)
@@ -53,7 +53,7 @@ def logits_of(folder: Path, **settings: Any) -> list[torch.Tensor]:
                 first.append(logits[row].clone())
         return logits
 
-    driver.engine._runner.run = note  # type: ignore[method-assign]
+    driver.runner.run = note  # type: ignore[method-assign]
     for number in range(5):
         driver.add_tokens([*range(20, 31 + number)], Sampling(12, temperature=0.0, ignore_eos=True))
     driver.run()

@@ -34,7 +34,7 @@ def driver(llama: Path) -> Driver:
 
 def blocks(driver: Driver, num_tokens: int) -> int:
     """Bytes of a cache for so many tokens, in blocks of 4."""
-    return driver.engine._runner.token_bytes * 4 * -(-num_tokens // 4)
+    return driver.token_bytes * 4 * -(-num_tokens // 4)
 
 
 def test_limits(driver: Driver) -> None:
@@ -293,7 +293,7 @@ def test_no_numbers_fail_one_job_only(llama: Path) -> None:
     blocks_of_one = driver.engine._jobs[bad].sequences[0].block_table
     assert 0 in blocks_of_one
     with torch.inference_mode():
-        for attention in driver.engine._runner._attentions:
+        for attention in driver.runner._attentions:
             attention.cache.keys[blocks_of_one] = torch.nan
             attention.cache.values[blocks_of_one] = torch.nan
     driver.step()

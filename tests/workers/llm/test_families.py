@@ -22,7 +22,7 @@ def test_joins_leaves_and_preemption(
     family: str, kernels: str, model_folder: Callable[[str], Path], generate: Generate
 ) -> None:
     folder = model_folder(family)
-    one_block = Driver(folder, block_tokens=4, kernels=kernels).engine._runner.token_bytes * 4
+    one_block = Driver(folder, block_tokens=4, kernels=kernels).token_bytes * 4
     settings = {"block_tokens": 4, "cache_bytes": one_block * 24, "max_batched_tokens": 40}
     driver = Driver(folder, kernels=kernels, **settings)
     job_ids = driver.run_among_leavers(PROMPTS, SAMPLING)

@@ -56,7 +56,7 @@ def test_joins_leaves_and_chunks(
 
 def test_preemption(family: str, model_folder: Callable[[str], Path], generate: Generate) -> None:
     """The cache holds the longest sequence and little more: the newest give way again and again."""
-    one_block = Driver(model_folder(family), block_tokens=4).engine._runner.token_bytes * 4
+    one_block = Driver(model_folder(family), block_tokens=4).token_bytes * 4
     driver = Driver(model_folder(family), block_tokens=4, cache_bytes=one_block * 22)
     job_ids = [driver.add_tokens(prompt, SAMPLING) for prompt in PROMPTS]
     driver.run()
@@ -69,7 +69,7 @@ def test_prefixes_that_others_have_computed(
     family: str, model_folder: Callable[[str], Path], generate: Generate
 ) -> None:
     """Prompts that begin alike: together, one after another, while one is on its way; blocks are lost."""
-    one_block = Driver(model_folder(family), block_tokens=4).engine._runner.token_bytes * 4
+    one_block = Driver(model_folder(family), block_tokens=4).token_bytes * 4
     driver = Driver(model_folder(family), block_tokens=4, cache_bytes=one_block * 50, max_batched_tokens=24)
     whole = PROMPTS[7]
     prompts = [whole, whole, whole[:40], whole[:40] + PROMPTS[3], whole[:17], whole]

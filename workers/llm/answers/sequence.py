@@ -195,6 +195,11 @@ class Sequence:
     def has_called(self) -> bool:
         return self.calls is not None and self.calls.num_calls > 0
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing can be added to the answer."""
+        return self.end_reason() is not None
+
     def end_reason(self) -> str | None:
         """Why the answer is complete after its last token, or None."""
         if self.is_reading:

@@ -92,7 +92,7 @@ def test_all_in_one_batch(
 ) -> None:
     """The same prompts under each name, joining and leaving, with blocks lost and found again."""
     folder = model_folder(family)
-    one_block = Driver(folder, block_tokens=4, kernels=kernels).engine._runner.token_bytes * 4
+    one_block = Driver(folder, block_tokens=4, kernels=kernels).token_bytes * 4
     settings = {"block_tokens": 4, "cache_bytes": one_block * 40, "max_batched_tokens": 40}
     driver = Driver(folder, kernels=kernels, adapters=adapters(family), **settings)
     jobs = []
@@ -152,7 +152,7 @@ def test_products_by_onednn(
     """As on a processor that our own products have no vectors for."""
     monkeypatch.setattr(Packer, "_is_for_kernel", lambda *_: False)
     driver = Driver(model_folder(family), adapters=adapters(family))
-    assert any(isinstance(module, DnnProduct) for module in driver.engine._runner._model.modules())
+    assert any(isinstance(module, DnnProduct) for module in driver.runner._model.modules())
     jobs = [(n, p, driver.add_tokens(p, SAMPLING, adapter=n)) for p in PROMPTS for n in NAMES]
     driver.run()
     for name, prompt, job_id in jobs:

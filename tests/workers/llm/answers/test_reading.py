@@ -7,9 +7,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.workers.llm.driver import GREEDY, Driver, change, make_settings
+from tests.workers.llm.driver import GREEDY, Driver, change
 from workers.llm import start
-from workers.llm.engine import LlmEngine
 from workers.messages import (
     Event,
     Failed,
@@ -115,13 +114,13 @@ def test_so_many_rows_of_logits_in_a_step_at_most(
     monkeypatch.setattr(start, "MAX_READ_NUMBERS", 10 * vocab_size)
     driver = Driver(llama)
     num_rows = []
-    forward = driver.engine._runner.run
+    forward = driver.runner.run
 
     def spy(batch: Any, *rest: Any) -> Any:
         num_rows.append(len(batch.sampled))
         return forward(batch, *rest)
 
-    monkeypatch.setattr(driver.engine._runner, "run", spy)
+    monkeypatch.setattr(driver.runner, "run", spy)
     job_ids = [driver.add_tokens(prompt, READ) for prompt in PROMPTS[:2]]
     events = run(driver)
     assert max(num_rows) <= 11
@@ -242,9 +241,9 @@ def test_a_text_stays_what_it_is(llama: Path) -> None:
 
 
 def test_logits_that_are_no_numbers_fail_the_job(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = LlmEngine("test", make_settings(llama))
-    forward = engine._runner.run
-    monkeypatch.setattr(engine._runner, "run", lambda *args: forward(*args).fill_(float("nan")))
+    driver = Driver(llama)
+    engine, forward = driver.engine, driver.runner.run
+    monkeypatch.setattr(driver.runner, "run", lambda *args: forward(*args).fill_(float("nan")))
     engine.add(1, TextWork([TokenPrompt(PROMPTS[0])], change(READ, max_tokens=0)))
     events = engine.step()
     assert isinstance(events[-1], Failed)

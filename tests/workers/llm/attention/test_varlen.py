@@ -47,7 +47,7 @@ def test_joins_leaves_and_preemption(
     family: str, step_ahead: str, flash: Flash, model_folder: Callable[[str], Path], generate: Generate
 ) -> None:
     folder = model_folder(family)
-    one_block = Driver(folder, block_tokens=4).engine._runner.token_bytes * 4
+    one_block = Driver(folder, block_tokens=4).token_bytes * 4
     little = {"block_tokens": 4, "cache_bytes": one_block * 24, "max_batched_tokens": 40}
     driver = Driver(folder, step_ahead=step_ahead, **little)
     job_ids = driver.run_among_leavers(PROMPTS, SAMPLING)

@@ -39,7 +39,7 @@ EXPECTED = {
 
 
 def modules_of(driver: Driver) -> Counter[str]:
-    return Counter(type(module).__name__ for module in driver.engine._runner._model.modules())
+    return Counter(type(module).__name__ for module in driver.runner._model.modules())
 
 
 @pytest.mark.parametrize("family", FAMILIES + MORE_FAMILIES)

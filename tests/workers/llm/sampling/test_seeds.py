@@ -36,7 +36,7 @@ def test_among_others(llama: Path, alone: list[int]) -> None:
 
 
 def test_after_preemption(llama: Path, alone: list[int]) -> None:
-    block_bytes = Driver(llama).engine._runner.token_bytes * 4
+    block_bytes = Driver(llama).token_bytes * 4
     driver = Driver(llama, block_tokens=4, cache_bytes=block_bytes * 14, prefix_cache=False)
     job_ids = [driver.add_tokens(PROMPT, SAMPLING) for _ in range(3)]
     driver.run()

@@ -95,7 +95,7 @@ def test_what_is_no_number_is_shared_with_nobody(llama: Path) -> None:
     (sequence,) = driver.engine._jobs[bad].sequences.values()
     assert driver.engine._allocator.first_missing(sequence.digests) is None
     with torch.inference_mode():
-        next(driver.engine._runner._model.parameters()).fill_(torch.nan)
+        next(driver.runner._model.parameters()).fill_(torch.nan)
     driver.run()
     assert isinstance(driver.transcripts[bad].end, Failed)
     assert driver.engine._allocator.share(sequence.digests) == []

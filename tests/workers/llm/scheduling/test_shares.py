@@ -46,7 +46,7 @@ def test_what_runs_goes_on(one: Driver) -> None:
 
 
 def test_memory_is_taken_from_the_last_in_rank(llama: Path) -> None:
-    token_bytes = Driver(llama).engine._runner.token_bytes
+    token_bytes = Driver(llama).token_bytes
     driver = Driver(llama, block_tokens=4, cache_bytes=token_bytes * 4 * 12)
     sampling = change(GREEDY, max_tokens=24)
     expected = driver.generate(PROMPT, sampling).token_ids

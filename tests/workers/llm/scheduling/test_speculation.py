@@ -45,7 +45,7 @@ def looping(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def one_block(folder: Path) -> int:
-    return Driver(folder, block_tokens=4).engine._runner.token_bytes * 4
+    return Driver(folder, block_tokens=4).token_bytes * 4
 
 
 @pytest.mark.parametrize("kernels", ["auto", "off"])
@@ -181,7 +181,7 @@ def test_only_what_is_right_is_shared(llama: Path) -> None:
 def test_a_wrong_draft_that_is_no_number_hurts_nobody(llama: Path) -> None:
     expected = Driver(llama).generate(REPETITIVE, LONG).token_ids
     driver = Driver(llama, **ON)
-    run, num_spoilt = driver.engine._runner.run, 0
+    run, num_spoilt = driver.runner.run, 0
 
     def spoil(batch, carry):  # type: ignore[no-untyped-def]
         nonlocal num_spoilt
@@ -195,14 +195,14 @@ def test_a_wrong_draft_that_is_no_number_hurts_nobody(llama: Path) -> None:
                 num_spoilt += 1
         return logits
 
-    driver.engine._runner.run = spoil  # type: ignore[method-assign]
+    driver.runner.run = spoil  # type: ignore[method-assign]
     assert driver.generate(REPETITIVE, LONG).token_ids == expected
     assert num_spoilt == driver.engine.stats().num_preemptions > 0
 
 
 def test_no_number_among_right_drafts_ends_the_job(looping: Path) -> None:
     driver = Driver(looping, **ON)
-    run = driver.engine._runner.run
+    run = driver.runner.run
 
     def spoil(batch, carry):  # type: ignore[no-untyped-def]
         logits = run(batch, carry)
@@ -210,7 +210,7 @@ def test_no_number_among_right_drafts_ends_the_job(looping: Path) -> None:
             logits[-1] = float("nan")
         return logits
 
-    driver.engine._runner.run = spoil  # type: ignore[method-assign]
+    driver.runner.run = spoil  # type: ignore[method-assign]
     job_id = driver.add_tokens([7, 8], LONG)
     driver.run()
     end = driver.transcripts[job_id].end

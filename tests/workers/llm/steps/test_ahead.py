@@ -64,7 +64,7 @@ def test_joins_leaves_preemption_and_prefixes(
 ) -> None:
     """The answers of `generate`, some of them behind what is known of others."""
     folder, sampling = model_folder(family), change(GREEDY, max_tokens=14)
-    one_block = Driver(folder, block_tokens=4).engine._runner.token_bytes * 4
+    one_block = Driver(folder, block_tokens=4).token_bytes * 4
     little = {"block_tokens": 4, "cache_bytes": one_block * 24, "kernels": kernels}
     driver = Driver(folder, **little, **ON)
     job_ids = [driver.add_tokens(prompt, sampling) for prompt in PROMPTS]
@@ -145,7 +145,7 @@ def test_not_on_a_cpu_and_not_with_drafts(llama: Path, settings_: dict[str, str]
 
 def test_where_blocks_are_short_nobody_is_turned_out_unread(llama: Path) -> None:
     """Who has to give way does so between two steps, as without; then it is ahead again."""
-    block_bytes = Driver(llama).engine._runner.token_bytes * 4
+    block_bytes = Driver(llama).token_bytes * 4
     drivers = [
         Driver(llama, block_tokens=4, cache_bytes=block_bytes * 14, prefix_cache=False, **more)
         for more in ({}, ON)
@@ -188,7 +188,7 @@ def test_a_paused_job_gets_what_was_under_way_and_then_nothing(driver: Driver) -
 
 def test_a_paused_job_keeps_its_memory_until_its_step_has_landed(llama: Path) -> None:
     expected = Driver(llama).generate(PROMPT, RANDOM).token_ids
-    size = Driver(llama).engine._runner.token_bytes * 64
+    size = Driver(llama).token_bytes * 64
     driver = guard(Driver(llama, block_tokens=4, cache_bytes=size, prefix_cache=False, **ON))
     paused = driver.add_tokens(PROMPT, RANDOM)
     driver.step()
@@ -228,14 +228,14 @@ def test_nor_does_it_where_the_job_had_left(llama: Path) -> None:
     driver.engine.cancel(job_id)
     driver.step()
     driver.check_idle()
-    for attention in driver.engine._runner._attentions:
+    for attention in driver.runner._attentions:
         assert attention.cache.keys.isfinite().all()
         assert attention.cache.values.isfinite().all()
 
 
 def spoil(driver: Driver, blocks: list[int]) -> None:
     with torch.inference_mode():
-        for attention in driver.engine._runner._attentions:
+        for attention in driver.runner._attentions:
             attention.cache.keys[blocks] = torch.nan
             attention.cache.values[blocks] = torch.nan
 
@@ -283,7 +283,7 @@ def test_any_schedule_gives_what_it_gives_without(
 ) -> None:
     """Adds, steps, cancels, pauses and resumes in any order, with little memory; every reason of ending."""
     if str(settings_) not in drivers:
-        little = {"block_tokens": 4, "cache_bytes": Driver(llama).engine._runner.token_bytes * 80} | settings_
+        little = {"block_tokens": 4, "cache_bytes": Driver(llama).token_bytes * 80} | settings_
         drivers[str(settings_)] = guard(Driver(llama, **little, **ON)), Driver(llama, **little)
     driver, plain = drivers[str(settings_)]
     works: dict[int, tuple[list[int], Sampling, int]] = {}

@@ -70,7 +70,7 @@ def test_joins_leaves_and_preemption(
     family: str, step_ahead: str, tape: Tape, model_folder: Callable[[str], Path], generate: Generate
 ) -> None:
     folder = model_folder(family)
-    one_block = Driver(folder, block_tokens=4).engine._runner.token_bytes * 4
+    one_block = Driver(folder, block_tokens=4).token_bytes * 4
     little = {"cache_bytes": one_block * 24, "max_batched_tokens": 40, "max_num_seqs": 6}
     driver = Driver(folder, step_ahead=step_ahead, **little, **ON)
     assert tape.sizes == [6, 4, 2, 1]
@@ -120,10 +120,10 @@ def test_padding_writes_to_nobodys_block(tape: Tape, llama: Path) -> None:
     """Three rows are padded to four; what a sequence will be given was never touched."""
     driver = Driver(llama, cache_bytes=1 << 16, **ON)
     num_blocks = driver.engine._allocator.num_blocks
-    pools = [attention.cache for attention in driver.engine._runner._attentions]
+    pools = [attention.cache for attention in driver.runner._attentions]
     assert {len(pool.keys) for pool in pools} == {num_blocks + 1}
     with torch.inference_mode():
-        driver.engine._runner.erase(list(range(num_blocks + 1)))
+        driver.runner.erase(list(range(num_blocks + 1)))
     for prompt in PROMPTS[:2] + PROMPTS[3:4]:
         driver.add_tokens(prompt, SAMPLING)
     tape.replayed.clear()

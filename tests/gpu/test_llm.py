@@ -133,7 +133,7 @@ def test_what_it_does_not_know_is_computed_as_before(model_folder: Callable[[str
 @pytest.mark.usefixtures("varlen")
 def test_blocks_are_as_attention_likes_them(model_folder: Callable[[str], Path]) -> None:
     drivers = [make_driver(model_folder("llama"), **settings) for settings in [HALF, PLAIN]]
-    assert [driver.engine._scheduler._block_tokens for driver in drivers] == [256, 16]
+    assert [driver.engine._flights._block_tokens for driver in drivers] == [256, 16]
 
 
 @pytest.mark.parametrize("settings", [PLAIN, HALF, GRAPHS], ids=["plain", "half", "graphs"])

@@ -9,6 +9,7 @@ from workers.llm.scheduling.pace import MAX_SHORT_TOKENS, Pace
 from workers.llm.scheduling.prefixes import Prefixes
 from workers.llm.scheduling.shares import Shares
 from workers.llm.scheduling.speculation import Speculation
+from workers.llm.scheduling.tables import BlockTables
 
 
 def _rank(sequence: Sequence) -> tuple[int, int]:
@@ -30,8 +31,7 @@ class Scheduler:
     """
 
     def __init__(self, allocator: BlockAllocator, bounds: Bounds) -> None:
-        self._allocator = allocator
-        self._block_tokens = bounds.block_tokens
+        self._tables = BlockTables(allocator, bounds.block_tokens)
         self._max_batched_tokens = bounds.max_batched_tokens
         self._max_read_tokens = bounds.max_read_tokens
         # Every running decode takes part in every step.
@@ -58,7 +58,7 @@ class Scheduler:
         self._queue_of(sequence).remove(sequence)
         sequence.has_left = True
         if not sequence.num_flights:
-            self._release(sequence)
+            self._tables.release(sequence)
         self._shares.leave(sequence.job.owner)
 
     def requeue(self, sequence: Sequence) -> None:
@@ -99,7 +99,7 @@ class Scheduler:
         """A step that it had a part in is done."""
         sequence.num_flights -= 1
         if sequence.has_left and not sequence.num_flights:
-            self._release(sequence)
+            self._tables.release(sequence)
 
     def note_accepted(self, chunk: Chunk, num_accepted: int) -> None:
         """So many of the chunk's drafts were right, and are tokens of its sequence now."""
@@ -107,7 +107,7 @@ class Scheduler:
         self.speculation.note(sequence, len(chunk.drafts), num_accepted)
         self._shares.charge(sequence, num_accepted)
         self.prefixes.note_computed(sequence, num_accepted)
-        self._trim(sequence)
+        self._tables.trim(sequence)
 
     def note_time(self, chunks: list[Chunk], step_s: float) -> None:
         """What the step has taken."""
@@ -127,11 +127,11 @@ class Scheduler:
 
     def spoil(self, sequence: Sequence) -> list[int]:
         """What the sequence's blocks hold is no good: those that it alone has, for the caller to erase."""
-        return self._allocator.forget(sequence.block_table)
+        return self._tables.spoil(sequence)
 
     def can_grow(self) -> bool:
         """Whether nobody has to give way for the tokens of those that decode."""
-        return sum(map(self._num_missing, self._decoding())) <= self._allocator.num_free
+        return self._tables.can_fill(self._decoding())
 
     def _decoding(self) -> list[Sequence]:
         return [sequence for sequence in self.running if sequence.num_pending_tokens == 1]
@@ -147,22 +147,9 @@ class Scheduler:
         sequences = [chunk.sequence for chunk in decodes]
         drafts = self.speculation.propose(sequences, self._max_batched_tokens - len(decodes))
         return [
-            chunk._replace(drafts=tuple(draft[: self._make_room(chunk.sequence, len(draft))]))
+            chunk._replace(drafts=tuple(draft[: self._tables.make_room(chunk.sequence, len(draft))]))
             for chunk, draft in zip(decodes, drafts, strict=True)
         ]
-
-    def _make_room(self, sequence: Sequence, num_drafts: int) -> int:
-        """For how many drafts the sequence has blocks."""
-        num_needed = -(-(len(sequence.token_ids) + num_drafts) // self._block_tokens)
-        num_new = min(max(0, num_needed - len(sequence.block_table)), self._allocator.num_free)
-        sequence.block_table += self._allocator.allocate(num_new)
-        return min(num_drafts, len(sequence.block_table) * self._block_tokens - len(sequence.token_ids))
-
-    def _trim(self, sequence: Sequence) -> None:
-        """Give back the blocks that only wrong drafts were in."""
-        num_needed = -(-len(sequence.token_ids) // self._block_tokens)
-        self._allocator.free(sequence.block_table[num_needed:])
-        del sequence.block_table[num_needed:]
 
     def _take(self, sequence: Sequence, budget: Budget, chunks: list[Chunk]) -> Budget:
         """Put as much of the sequence into the step as the budget has room for; return what is left of it."""
@@ -184,38 +171,34 @@ class Scheduler:
             return None
         sequence = self._shares.first(waiting)
         self.prefixes.share(sequence)
-        num_missing = self._num_missing(sequence)
+        num_missing = self._tables.num_missing(sequence)
         # A block for each running sequence stays free: else the newcomer is preempted by the next step.
         if num_missing and not self._reclaim(sequence, num_missing + len(self.running)):
             return None
-        sequence.block_table += self._allocator.allocate(num_missing)
+        self._tables.fill(sequence)
         self._move(sequence, self.running)
         self.prefixes.compute(sequence)
         return sequence
-
-    def _num_missing(self, sequence: Sequence) -> int:
-        num_needed = -(-len(sequence.token_ids) // self._block_tokens)
-        return max(0, num_needed - len(sequence.block_table))
 
     def _reclaim(self, sequence: Sequence, num_blocks: int) -> bool:
         """Have so many blocks free, from sequences that do not run; touch none where it would not do."""
         holders = self._idle_holders(sequence)
         num_idle = sum(len(holder.block_table) for holder in holders)
-        if self._allocator.num_free + num_idle < num_blocks:
+        if self._tables.num_free + num_idle < num_blocks:
             return False
-        while self._allocator.num_free < num_blocks and holders:
+        while self._tables.num_free < num_blocks and holders:
             self._preempt(holders.pop())
         # Blocks that several hold are free only when all of them have gone.
-        return self._allocator.num_free >= num_blocks
+        return self._tables.num_free >= num_blocks
 
     def _grow(self, sequence: Sequence) -> bool:
         """Give a decode its next block where it needs one; False if it was or had to be preempted."""
-        if sequence.block_table and self._num_missing(sequence):
+        if sequence.block_table and self._tables.num_missing(sequence):
             # More than one may have to give way: what others hold too is not free yet.
-            while sequence.block_table and not self._allocator.num_free:
+            while sequence.block_table and not self._tables.num_free:
                 self._preempt((self._idle_holders(sequence) or self.running)[-1])
             if sequence.block_table:
-                sequence.block_table += self._allocator.allocate(1)
+                self._tables.fill(sequence)
         return bool(sequence.block_table)
 
     def _idle_holders(self, but: Sequence) -> list[Sequence]:
@@ -225,15 +208,10 @@ class Scheduler:
         return [holder for holder in holders if holder is not but]
 
     def _preempt(self, sequence: Sequence) -> None:
-        self._release(sequence)
+        self._tables.release(sequence)
         self.num_preemptions += 1
         if not sequence.job.is_paused:
             self._move(sequence, self.waiting)
-
-    def _release(self, sequence: Sequence) -> None:
-        self._allocator.free(sequence.block_table)
-        sequence.block_table = []
-        sequence.num_cached_tokens = 0
 
     def _move(self, sequence: Sequence, queue: list[Sequence]) -> None:
         self._queue_of(sequence).remove(sequence)

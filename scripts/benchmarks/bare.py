@@ -66,7 +66,7 @@ def main(flags: list[str]) -> None:
     settings = load(flags, {})
     name, model = next(iter(settings.models.items()))
     engine = load_engine(name, model)
-    linears = linears_of(engine._runner._model)
+    linears = linears_of(engine._flights._runner._model)
     print(json.dumps({"description": engine.limits.description}), flush=True)
     for line in sys.stdin:
         order = json.loads(line)

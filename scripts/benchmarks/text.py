@@ -130,7 +130,7 @@ def _ratio(ours: list[float], theirs: list[float]) -> float:
 
 
 def main(argv: list[str]) -> None:
-    options = argparse.ArgumentParser(add_help=False)
+    options = argparse.ArgumentParser(prog="scripts/bench text", description=__doc__)
     options.add_argument("--transformers", default=sys.executable)
     options.add_argument("--llama-server")
     options.add_argument("--rounds", type=int, default=5)

@@ -234,7 +234,7 @@ def run(flags: list[str]) -> list[bool]:
 
 
 def main(argv: list[str]) -> None:
-    options = argparse.ArgumentParser(add_help=False)
+    options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--model", default=str(model_folder()))
     own, flags = options.parse_known_args(argv)
     results = run(["--model", own.model, *flags])

@@ -46,7 +46,8 @@ class LoadedModel(NamedTuple):
         dtype = str(self.model.dtype).removeprefix("torch.")
         length = f", {self.max_model_len} tokens" if self.max_model_len else ""
         size = f"{self.model.num_parameters() / 1e6:,.1f} M parameters"
-        adapters = f", {len(self.adapters)} adapters" if self.adapters else ""
+        num_adapters = len(self.adapters)
+        adapters = f", {num_adapters} adapter{'s' if num_adapters > 1 else ''}" if num_adapters else ""
         return f"{type(self.model).__name__}, {size}, {dtype} on {self.model.device}{length}{adapters}"
 
 

@@ -75,14 +75,15 @@ def make_model(folder: Path, family: str, **overrides: Any) -> Path:
     config = AutoConfig.for_model(family, **(shape | {"pad_token_id": None} | overrides))
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
     return folder
 
 
 def make_adapter(folder: Path, base: Path, seed: int = 0, **config: Any) -> Path:
     """Save a random LoRA adapter of the model in `base` to `folder` as peft would; `config` is peft's."""
-    lora = LoraConfig(**({"r": 4, "target_modules": "all-linear", "task_type": "CAUSAL_LM"} | config))
+    defaults: dict[str, Any] = {"r": 4, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+    lora = LoraConfig(**(defaults | config))
     with torch.random.fork_rng(), warnings.catch_warnings():
         # peft asks transformers by old names, and tells how GPT-2's layers are stored.
         warnings.simplefilter("ignore")
@@ -92,7 +93,7 @@ def make_adapter(folder: Path, base: Path, seed: int = 0, **config: Any) -> Path
             if "lora_" in name:
                 # As peft begins, an adapter adds nothing.
                 weight.data.normal_(0, 0.3)
-        model.save_pretrained(folder)
+        model.save_pretrained(str(folder))
     return folder
 
 
@@ -108,4 +109,4 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")  # type: ignore[no-untyped-call]

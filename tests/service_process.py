@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 import psutil
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
 START_TIMEOUT_S = 270.0
@@ -138,7 +140,11 @@ def bearer(key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def wait_for(condition: Any, timeout_s: float = WAIT_TIMEOUT_S, explain: Any = lambda: "") -> Any:
+def wait_for(
+    condition: Callable[[], T | None],
+    timeout_s: float = WAIT_TIMEOUT_S,
+    explain: Callable[[], object] = lambda: "",
+) -> T:
     """Poll until `condition()` is truthy and return it; fail with `explain()` when it never is."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):

@@ -34,7 +34,7 @@ class Figures(NamedTuple):
     step_ms: float  # of the processor
 
 
-def make_engine(flags: list[str], adapters: dict[str, Path]) -> Engine:
+def make_engine(flags: list[str], adapters: dict[str, Path]) -> Engine[TextWork]:
     folder = model_folder()
     value = ", ".join(f'{name} = "{path}"' for name, path in adapters.items())
     own = [f"models.{folder.name}.adapters={{{value}}}", f"models.{folder.name}.cache_bytes=200000000"]
@@ -42,7 +42,7 @@ def make_engine(flags: list[str], adapters: dict[str, Path]) -> Engine:
     return load_engine(folder.name, settings.models[folder.name])
 
 
-def generate(engine: Engine, names: list[str], turn: int) -> Figures:
+def generate(engine: Engine[TextWork], names: list[str], turn: int) -> Figures:
     """`names` of each stream's adapter; no prompt is seen twice."""
     sampling = Sampling(MAX_TOKENS, temperature=0.0, ignore_eos=True)
     began, num_tokens, steps = time.monotonic(), 0, []

@@ -19,7 +19,9 @@ from torch import nn
 
 from config.command_line import load
 from workers.engine import Engine
+from workers.llm.engine import LlmEngine
 from workers.llm.kernels.packing import products
+from workers.llm.kernels.products import Product
 from workers.messages import ChatMessage, ChatPrompt, Sampling, TextDelta, TextWork
 from workers.process import keep_freed_memory
 from workers.registry import load_engine
@@ -27,7 +29,7 @@ from workers.registry import load_engine
 NUM_TIMES = 15
 
 
-def generate(engine: Engine, prompts: list[str], max_tokens: int) -> tuple[float, float]:
+def generate(engine: Engine[TextWork], prompts: list[str], max_tokens: int) -> tuple[float, float]:
     """Tokens per second, and the median seconds of a step in which every sequence got one token."""
     sampling = Sampling(max_tokens, temperature=0.0, ignore_eos=True)
     began, num_tokens, steps = time.monotonic(), 0, []
@@ -43,10 +45,12 @@ def generate(engine: Engine, prompts: list[str], max_tokens: int) -> tuple[float
 
 def linears_of(model: nn.Module) -> list[Callable[[int], object]]:
     """Each product of a step as a call with a number of rows, in the order of the model."""
-    return [_call(product, product.in_features, product.weight.dtype) for product in products(model)]
+    return [_call(product) for product in products(model)]
 
 
-def _call(product: nn.Module, num_inputs: int, dtype: torch.dtype) -> Callable[[int], object]:
+def _call(product: nn.Module) -> Callable[[int], object]:
+    assert isinstance(product, Product | nn.Linear)
+    num_inputs, dtype = product.in_features, product.weight.dtype
     return lambda num_rows: product(torch.ones(1, num_rows, num_inputs, dtype=dtype))
 
 
@@ -66,6 +70,7 @@ def main(flags: list[str]) -> None:
     settings = load(flags, {})
     name, model = next(iter(settings.models.items()))
     engine = load_engine(name, model)
+    assert isinstance(engine, LlmEngine)
     linears = linears_of(engine._flights._runner._model)
     print(json.dumps({"description": engine.limits.description}), flush=True)
     for line in sys.stdin:

@@ -24,7 +24,9 @@ def main(model_name: str, flags: list[str]) -> None:
     model = load(flags, {}).models[model_name]
     device = device_of(model.device)
     source = source_of(model.path, IMAGE, "model_index.json")
-    pipeline = DiffusionPipeline.from_pretrained(source, dtype=dtype_of(model.dtype, device)).to(device)
+    pipeline = DiffusionPipeline.from_pretrained(  # type: ignore[no-untyped-call]
+        source, dtype=dtype_of(model.dtype, device)
+    ).to(device)
     pipeline.set_progress_bar_config(disable=True)
     print(type(pipeline).__name__, flush=True)
     for line in sys.stdin:

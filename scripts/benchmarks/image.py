@@ -102,7 +102,8 @@ async def beside(session: aiohttp.ClientSession) -> tuple[float, float]:
 
 async def measure(url: str, bare: Bare) -> None:
     async with aiohttp.ClientSession(url) as session:
-        await draw(session, body(5)), bare.seconds(NUM_STEPS)
+        await draw(session, body(5))
+        bare.seconds(NUM_STEPS)
         speeds, batches, gaps = [], [], []
         for _ in range(NUM_ROUNDS):
             without = await seconds(draw(session, body()))

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -108,9 +109,10 @@ class Load:
     async def open(self, path: str, number: int, num_stuck: int = 0) -> None:
         """Open so many sockets, and so many more that read nothing but the handshake's answer."""
         parts, loop = urlsplit(self._url), asyncio.get_running_loop()
+        assert parts.hostname and parts.port
         for _ in range(number):
-            member = Member(self._url + path)
-            await loop.create_connection(lambda member=member: member, parts.hostname, parts.port)
+            make = partial(Member, self._url + path)
+            _, member = await loop.create_connection(make, parts.hostname, parts.port)
             await member.is_open
             self._members.append(member)
         for _ in range(num_stuck):

@@ -20,8 +20,10 @@ PACE, HOLD_S, NUM_QUICK = 50, 60, 20
 NUM_CHOICES = 8
 BODY = {"prompt": "the quick brown fox", "max_tokens": PACE * HOLD_S, "stream": True, "ignore_eos": True}
 
+Result = dict[str, list[float]]
 
-def quick(server: Server) -> dict[str, list[float]]:
+
+def quick(server: Server) -> Result:
     return load.run({"url": f"{server.url}/v1/completions", "bodies": [BODY] * NUM_QUICK})
 
 
@@ -59,7 +61,9 @@ def main() -> None:
     report(alone, beside, seen, ended, ended_s)
 
 
-def report(alone, beside, seen, ended, ended_s) -> None:  # type: ignore[no-untyped-def]
+def report(
+    alone: Result, beside: Result, seen: dict[str, int], ended: dict[str, int], ended_s: float
+) -> None:
     for name, result in (("alone", alone), ("beside a stalled reader", beside)):
         itls = [itl * 1e3 for itl in result["itls"]]
         figures = ", ".join(

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import gguf
 import torch
@@ -34,7 +35,7 @@ def write(folder: Path, path: Path) -> None:
     writer.close()
 
 
-def _add_shape(writer: gguf.GGUFWriter, config: dict) -> None:
+def _add_shape(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
@@ -71,13 +72,13 @@ def _name(name: str) -> str:
     return f"blk.{layer}.{NAMES[part]}.weight"
 
 
-def _interleaved(name: str, tensor: Tensor, config: dict) -> Tensor:
+def _interleaved(name: str, tensor: Tensor, config: dict[str, Any]) -> Tensor:
     """llama.cpp turns neighbouring channels by one angle; transformers those half a head apart."""
     heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
     part = name.split(".")[-2]
     if part not in heads:
         return tensor
-    return tensor.unflatten(0, (config[heads[part]], 2, -1)).transpose(1, 2).reshape(tensor.shape)
+    return tensor.view(config[heads[part]], 2, -1, tensor.shape[1]).transpose(1, 2).reshape(tensor.shape)
 
 
 def _add_tensor(writer: gguf.GGUFWriter, name: str, tensor: Tensor) -> None:

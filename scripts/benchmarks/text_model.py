@@ -18,15 +18,19 @@ from tests.models import CHAT_TEMPLATE, SPECIAL
 FOLDER = Path("~/.cache/sluice/bench/llama-88m-8k").expanduser()
 GGUF = "model-bf16.gguf"
 VOCAB_SIZE = 16_384
-SHAPE = {
-    "num_hidden_layers": 12,
-    "hidden_size": 768,
-    "intermediate_size": 2048,
-    "num_attention_heads": 12,
-    "num_key_value_heads": 4,
-    "max_position_embeddings": 8192,
-    "tie_word_embeddings": True,
-}
+CONFIG = LlamaConfig(
+    vocab_size=VOCAB_SIZE,
+    num_hidden_layers=12,
+    hidden_size=768,
+    intermediate_size=2048,
+    num_attention_heads=12,
+    num_key_value_heads=4,
+    max_position_embeddings=8192,
+    tie_word_embeddings=True,
+    eos_token_id=0,
+    bos_token_id=None,
+    pad_token_id=None,
+)
 # Prompts, template included.
 MIN_PROMPT_TOKENS, MAX_PROMPT_TOKENS = 30, 40
 
@@ -46,8 +50,8 @@ def _make(folder: Path) -> None:
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
     torch.manual_seed(1)
-    config = LlamaConfig(vocab_size=VOCAB_SIZE, eos_token_id=0, bos_token_id=None, pad_token_id=None, **SHAPE)
-    AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
+    model = AutoModelForCausalLM.from_config(CONFIG, dtype=torch.bfloat16)  # type: ignore[no-untyped-call]
+    model.save_pretrained(folder)
 
 
 def _make_tokenizer() -> PreTrainedTokenizerFast:
@@ -64,7 +68,7 @@ def _make_tokenizer() -> PreTrainedTokenizerFast:
     sources = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     tokenizer.train_from_iterator([source.read_text("utf-8", "ignore") for source in sources], trainer)
     assert tokenizer.get_vocab_size() == VOCAB_SIZE
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=SPECIAL[0])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=SPECIAL[0])  # type: ignore[no-untyped-call]
 
 
 def prompts(tokenizer: PreTrainedTokenizerBase, num_prompts: int) -> list[str]:
@@ -82,9 +86,7 @@ def prompts(tokenizer: PreTrainedTokenizerBase, num_prompts: int) -> list[str]:
 
 def _num_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
     messages = [{"role": "user", "content": text}]
-    return len(
-        tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
-    )
+    return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
 
 
 def gguf_file(folder: Path) -> Path:

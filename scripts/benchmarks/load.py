@@ -38,6 +38,12 @@ class Reading:
         self.tail = (self.tail + chunk)[-400:]
 
 
+def completion(prompt: str | list[int], max_tokens: int, **fields: Any) -> dict[str, Any]:
+    """A body for `/v1/completions`: greedy and streamed, of so many tokens; `fields` come on top."""
+    body = {"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "ignore_eos": True, "stream": True}
+    return body | fields
+
+
 async def read_stream(order: dict[str, Any], body: dict[str, Any], reading: Reading) -> None:
     url = urlsplit(order["url"])
     reader, writer = await asyncio.open_connection(url.hostname, url.port, limit=1 << 20)

@@ -4,7 +4,7 @@ The same model, prompts and lengths, greedy, one compute thread each, in turns w
 measured is stopped meanwhile. `transformers serve` runs where its extra `serving` is installed (or
 `--transformers PYTHON` names a Python that has it), llama.cpp's server where `--llama-server PATH` does.
 All other flags go to the service and to the bare loop (`--model FOLDER`, `--dtype float32`). At the end come
-the bars of `text_prompts.py`.
+the bars of `text_prompts.py` and `text_answers.py`.
 """
 
 import argparse

@@ -1,5 +1,5 @@
-"""What prompts cost each other: the part of `scripts/bench text` about shared beginnings, long prompts,
-company, and texts that repeat themselves. By itself: `python -m scripts.benchmarks.text_prompts [flags]`.
+"""What prompts cost each other: the part of `scripts/bench text` about shared beginnings and long
+prompts, and at the end `text_answers.py`. By itself: `python -m scripts.benchmarks.text_prompts [flags]`.
 
 Each function takes the address of a service, prints what it saw, and returns which bars are met.
 """
@@ -12,41 +12,17 @@ import sys
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from itertools import count, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-import httpx
-
-from scripts.benchmarks import load
+from scripts.benchmarks import load, text_answers
 from scripts.benchmarks.report import bar, percentile
 from scripts.benchmarks.servers import sluice
 from scripts.benchmarks.text_model import model_folder
 
-Body = dict[str, Any]
-
 PREFIX_BAR, NUM_PREFIX_TOKENS, NUM_SUFFIX_TOKENS, NUM_PAIRS = 5.0, 1000, 10, 9
 BESIDE_BAR, NUM_LONG_TOKENS, NUM_BESIDE, NUM_BEFORE, NUM_ARRIVALS = 2.0, 4000, 16, 150, 3
-NUM_SEEDED, NUM_TOGETHER, NUM_SEEDED_TOKENS = 100, 32, 40
-COPY_BAR, OTHER_BAR, NUM_ROUNDS, NUM_ANSWER_TOKENS = 1.0, 0.95, 9, 160
-
-SENTENCE = "The little dog ran to the red house and saw a big cat in the tree. "
-OPENINGS = [
-    "Once upon a time there was a little girl named Lily.",
-    "One day a big red ball",
-    "Tim and his mom went to the park.",
-    "The old man had a boat and",
-    "Sara found a shiny stone.",
-    "There was a frog who",
-    "Every morning the bird",
-    "In the forest lived a bear.",
-]
-
-
-def completion(prompt: str | list[int], max_tokens: int, **fields: Any) -> Body:
-    body = {"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "ignore_eos": True, "stream": True}
-    return body | fields
 
 
 def some_tokens(generator: random.Random, num_tokens: int) -> list[int]:
@@ -60,7 +36,9 @@ def shared_prefix(url: str) -> list[bool]:
     for _ in range(NUM_PAIRS):
         prefix = some_tokens(generator, NUM_PREFIX_TOKENS)
         prompts = [prefix + some_tokens(generator, NUM_SUFFIX_TOKENS) for _ in range(2)]
-        pair = [load.run({"url": f"{url}/v1/completions", "bodies": [completion(p, 2)]}) for p in prompts]
+        pair = [
+            load.run({"url": f"{url}/v1/completions", "bodies": [load.completion(p, 2)]}) for p in prompts
+        ]
         ttfts.append([seen["ttfts"][0] for seen in pair])
     first, second = (statistics.median(each) * 1e3 for each in zip(*ttfts, strict=True))
     print(f"{NUM_PREFIX_TOKENS} tokens that two prompts begin with: first token after", end=" ")
@@ -118,7 +96,7 @@ async def _arrival(url: str) -> Arrival:
     """The same streams twice, as their steps grow longer with their texts: the same places are compared."""
     generator = random.Random()
     alone_s = await _first_token_s(url, some_tokens(generator, NUM_LONG_TOKENS))
-    bodies = [completion(some_tokens(generator, 20), NUM_LONG_TOKENS) for _ in range(NUM_BESIDE)]
+    bodies = [load.completion(some_tokens(generator, 20), NUM_LONG_TOKENS) for _ in range(NUM_BESIDE)]
     async with _streams(url, bodies, NUM_BEFORE) as readings:
         came = time.monotonic()
         wait_s = await _first_token_s(url, some_tokens(generator, NUM_LONG_TOKENS))
@@ -137,7 +115,7 @@ def _gaps(readings: list[Watched], spans: list[slice]) -> list[float]:
 
 
 @asynccontextmanager
-async def _streams(url: str, bodies: list[Body], num_events: int) -> AsyncIterator[list[Watched]]:
+async def _streams(url: str, bodies: list[dict[str, Any]], num_events: int) -> AsyncIterator[list[Watched]]:
     """Running streams, as soon as each has had so many events."""
     readings = [Watched(num_events) for _ in bodies]
     tasks = [
@@ -155,82 +133,15 @@ async def _streams(url: str, bodies: list[Body], num_events: int) -> AsyncIterat
 
 async def _first_token_s(url: str, prompt: list[int]) -> float:
     reading = load.Reading()
-    await load.read_stream({"url": url}, completion(prompt, 1), reading)
+    await load.read_stream({"url": url}, load.completion(prompt, 1), reading)
     return reading.times[0] - reading.opened_at
 
 
-def determinism(url: str) -> list[bool]:
-    """Seeded answers alone and among 31 others. In float32."""
-
-    def ask(seed: int) -> str:
-        prompt = " ".join(OPENINGS[(seed + i) % len(OPENINGS)] for i in range(1 + seed % 5))
-        body = completion(prompt, NUM_SEEDED_TOKENS, seed=seed, temperature=1, stream=False)
-        answer = httpx.post(f"{url}/v1/completions", json=body, timeout=300)
-        text: str = answer.raise_for_status().json()["choices"][0]["text"]
-        return text
-
-    alone = [ask(seed) for seed in range(NUM_SEEDED)]
-    with ThreadPoolExecutor(NUM_TOGETHER) as pool:
-        together = list(pool.map(ask, range(NUM_SEEDED)))
-    num_alike = sum(a == b for a, b in zip(alone, together, strict=True))
-    print(f"seeded answers of {NUM_SEEDED_TOKENS} tokens alone and {NUM_TOGETHER} at a time:", end=" ")
-    print(f"{len(set(alone))} different texts")
-    return [bar("the same text alone and together", num_alike, ">=", NUM_SEEDED)]
-
-
-def speculation(plain_url: str, drafting_url: str) -> list[bool]:
-    """Tokens per second of one model with drafts over those without, in turns."""
-    copies = [f"{opening} {SENTENCE * 6}" for opening in OPENINGS]
-    results = []
-    for name, prompts, temperature in (
-        ("copying", copies[:1], 0.0),
-        ("8 that copy", copies, 0.0),
-        ("a story", OPENINGS[:1], 0.0),
-        ("8 stories", OPENINGS, 0.0),
-        ("a story, sampled", OPENINGS[:1], 1.0),
-        ("8 stories, sampled", OPENINGS, 1.0),
-        ("32 stories, sampled", OPENINGS * 4, 1.0),
-    ):
-        ratios = _ratios(plain_url, drafting_url, prompts, temperature)
-        print(f"drafts, {name}: {min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} rounds")
-        limit = COPY_BAR if "cop" in name else OTHER_BAR
-        results.append(
-            bar(f"tokens/s with drafts over without, {name}", statistics.median(ratios), ">=", limit)
-        )
-    workers = httpx.get(f"{drafting_url}/metrics").json()["workers"]
-    stats = workers[0]["stats"]
-    print(f"  {stats['num_accepted_tokens']} of {stats['num_drafted_tokens']} drafted tokens accepted")
-    return results
-
-
-def _ratios(plain_url: str, drafting_url: str, prompts: list[str], temperature: float) -> list[float]:
-    """By round; the first, which warms up, is left out."""
-    ratios, seeds = [], count()
-    for number in range(NUM_ROUNDS + 1):
-        bodies = [
-            completion(prompt, NUM_ANSWER_TOKENS, temperature=temperature, seed=next(seeds))
-            for prompt in prompts
-        ]
-        took_s = {}
-        for url in (plain_url, drafting_url)[:: -1 if number % 2 else 1]:
-            took_s[url] = load.run({"url": f"{url}/v1/completions", "bodies": bodies})["read_s"]
-        ratios.append(took_s[plain_url] / took_s[drafting_url])
-    return ratios[1:]
-
-
 def run(flags: list[str]) -> list[bool]:
-    """All of them, with services of their own; `flags` name the model of the first two."""
+    """All of them, those of `text_answers.py` too; `flags` name the model of these here."""
     with sluice("--threads", "1", *flags) as server:
         results = shared_prefix(server.url) + beside_long_prompt(server.url)
-    embedded = ("--threads", "1", "--model", "embedded")
-    with sluice(*embedded, "--dtype", "float32") as server:
-        results += determinism(server.url)
-    plain, drafting = (
-        (*embedded, "--set", f"model_defaults.speculation={name}") for name in ("off", "prompt_lookup")
-    )
-    with sluice(*plain) as server, sluice(*drafting) as other:
-        results += speculation(server.url, other.url)
-    return results
+    return results + text_answers.run()
 
 
 def main(argv: list[str]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
 
 from config.load import DEFAULT_FILE, Layers
 from config.settings import ModelSettings
@@ -32,6 +33,11 @@ def make_settings(path: Path | str, **overrides: Any) -> ModelSettings:
     layers.lay_file(DEFAULT_FILE)
     defaults = layers.build().model_defaults
     return msgspec.structs.replace(defaults, **({"path": str(path), "cache_bytes": 1 << 22} | overrides))
+
+
+def little_cache(path: Path | str, num_blocks: int) -> dict[str, Any]:
+    """Settings of a cache of so many blocks of 4 tokens each."""
+    return {"block_tokens": 4, "cache_bytes": Driver(path, block_tokens=4).token_bytes * 4 * num_blocks}
 
 
 def change(sampling: Sampling, **values: Any) -> Sampling:
@@ -127,6 +133,27 @@ class Driver:
             self.engine.cancel(leaver)
         self.run()
         return job_ids
+
+    def generate_paused(self, token_ids: list[int], sampling: Sampling, num_steps: int) -> Answer:
+        """As `generate`, but paused after so many steps, until another has taken of its memory."""
+        job_id = self.add_tokens(token_ids, sampling)
+        for _ in range(num_steps):
+            self.step()
+        self.engine.pause(job_id)
+        self.add_tokens(token_ids * 5, change(sampling, max_tokens=5))
+        self.run()
+        assert self.engine.stats().num_preemptions == 1
+        self.engine.resume(job_id)
+        self.run()
+        return self.answer(job_id)
+
+    def spoil(self, job_id: int) -> None:
+        """What is cached of its first choice is no number any more."""
+        blocks = self.engine._jobs[job_id].sequences[0].block_table
+        with torch.inference_mode():
+            for attention in self.runner._attentions:
+                attention.cache.keys[blocks] = torch.nan
+                attention.cache.values[blocks] = torch.nan
 
     def step(self) -> list[Event]:
         events = self.engine.step()

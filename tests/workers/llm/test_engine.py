@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.models import make_model, make_tokenizer
-from tests.workers.llm.driver import GREEDY, Driver, change
+from tests.workers.llm.driver import GREEDY, Driver, change, little_cache
+from tests.workers.llm.schedules import ACTIONS, Action, play
 from workers.errors import JobError
 from workers.messages import (
     ChatMessage,
@@ -30,11 +30,6 @@ RANDOM = Sampling(max_tokens=30, temperature=1.0, seed=5, ignore_eos=True)
 @pytest.fixture
 def driver(llama: Path) -> Driver:
     return Driver(llama)
-
-
-def blocks(driver: Driver, num_tokens: int) -> int:
-    """Bytes of a cache for so many tokens, in blocks of 4."""
-    return driver.token_bytes * 4 * -(-num_tokens // 4)
 
 
 def test_limits(driver: Driver) -> None:
@@ -158,24 +153,13 @@ def test_a_job_may_be_paused_before_its_first_step(driver: Driver) -> None:
 
 
 def test_a_paused_job_gives_its_memory_to_who_needs_it(llama: Path) -> None:
-    small = blocks(Driver(llama), 64)
-    driver = Driver(llama, block_tokens=4, cache_bytes=small)
+    driver = Driver(llama, **little_cache(llama, 16))
     expected = driver.generate(PROMPT, RANDOM).token_ids
-    paused = driver.add_tokens(PROMPT, RANDOM)
-    for _ in range(5):
-        driver.step()
-    driver.engine.pause(paused)
-    driver.add_tokens(PROMPT * 5, change(RANDOM, max_tokens=5))
-    driver.run()
-    assert driver.engine.stats().num_preemptions == 1
-    driver.engine.resume(paused)
-    driver.run()
-    assert driver.token_ids(paused) == expected
+    assert driver.generate_paused(PROMPT, RANDOM, 5).token_ids == expected
 
 
 def test_a_decode_takes_its_block_from_a_paused_job(llama: Path) -> None:
-    size = blocks(Driver(llama), 48)
-    driver = Driver(llama, block_tokens=4, cache_bytes=size, prefix_cache=False)
+    driver = Driver(llama, **little_cache(llama, 12), prefix_cache=False)
     paused = driver.add_tokens(PROMPT, RANDOM)
     for _ in range(5):
         driver.step()
@@ -227,7 +211,7 @@ def test_too_long(llama: Path) -> None:
 
 
 def test_too_long_for_the_cache(llama: Path) -> None:
-    driver = Driver(llama, block_tokens=4, cache_bytes=blocks(Driver(llama), 16))
+    driver = Driver(llama, **little_cache(llama, 4))
     assert driver.engine.limits.max_model_len == 16
     assert refusal(driver, TokenPrompt(PROMPT * 2)).code == "context_length_exceeded"
     assert driver.generate(PROMPT).reason == "length"
@@ -290,12 +274,8 @@ def test_no_numbers_fail_one_job_only(llama: Path) -> None:
     driver = Driver(llama, block_tokens=8, prefix_cache=False)
     bad, good = driver.add_tokens(PROMPT * 3, RANDOM, n=2), driver.add_tokens(PROMPT, RANDOM)
     driver.step()
-    blocks_of_one = driver.engine._jobs[bad].sequences[0].block_table
-    assert 0 in blocks_of_one
-    with torch.inference_mode():
-        for attention in driver.runner._attentions:
-            attention.cache.keys[blocks_of_one] = torch.nan
-            attention.cache.values[blocks_of_one] = torch.nan
+    assert 0 in driver.engine._jobs[bad].sequences[0].block_table
+    driver.spoil(bad)
     driver.step()
     end = driver.transcripts[bad].end
     assert isinstance(end, Failed)
@@ -307,44 +287,23 @@ def test_no_numbers_fail_one_job_only(llama: Path) -> None:
     assert [driver.token_ids(job_id) for job_id in again] == expected
 
 
-ACTIONS = st.lists(
-    st.tuples(st.sampled_from("aaasssscpr"), st.integers(0, 7), st.integers(1, 40)), max_size=40
-)
-
-
 @settings(max_examples=25, deadline=None)
 @given(actions=ACTIONS, settings_=st.sampled_from([{}, {"max_batched_tokens": 5}, {"max_num_seqs": 2}]))
 def test_any_schedule_ends_each_job_once(
     busy_driver: dict[str, Driver],
     llama: Path,
-    actions: list[tuple[str, int, int]],
+    actions: list[Action],
     settings_: dict[str, int],
 ) -> None:
     """Adds, steps, cancels, pauses and resumes in any order, with little memory."""
     if str(settings_) not in busy_driver:
-        num_bytes = blocks(Driver(llama), 80)
-        busy_driver[str(settings_)] = Driver(llama, block_tokens=4, cache_bytes=num_bytes, **settings_)
-    driver = busy_driver[str(settings_)]
-    engine, job_ids = driver.engine, [0]
-    for action, choice, size in actions:
-        job_id = job_ids[choice % len(job_ids)]
-        match action:
-            case "a":
-                sampling = change(RANDOM, max_tokens=size, seed=size, stop=["a"] if size % 3 == 0 else [])
-                job_ids.append(driver.add_tokens(PROMPT[: size % 9 + 1], sampling, n=choice % 3 + 1))
-            case "s":
-                driver.step()
-            case "c":
-                engine.cancel(job_id)
-            case "p":
-                engine.pause(job_id)
-            case _:
-                engine.resume(job_id)
-    driver.run()
-    for job_id in job_ids:
-        engine.resume(job_id)
-    driver.run()
-    driver.check_idle()
+        busy_driver[str(settings_)] = Driver(llama, **little_cache(llama, 20), **settings_)
+    play(busy_driver[str(settings_)], actions, any_work)
+
+
+def any_work(choice: int, size: int) -> TextWork:
+    sampling = change(RANDOM, max_tokens=size, seed=size, stop=["a"] if size % 3 == 0 else [])
+    return TextWork([TokenPrompt(PROMPT[: size % 9 + 1])], sampling, n=choice % 3 + 1)
 
 
 @pytest.fixture(scope="module")

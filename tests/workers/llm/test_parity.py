@@ -8,7 +8,7 @@ import pytest
 
 from tests.models import FAMILIES, MORE_FAMILIES
 from tests.workers.llm.conftest import Generate
-from tests.workers.llm.driver import GREEDY, Driver, change
+from tests.workers.llm.driver import GREEDY, Driver, change, little_cache
 
 NUM_TOKENS = 14
 PROMPTS = [
@@ -23,6 +23,7 @@ def family(request: pytest.FixtureRequest) -> str:
 
 
 def expect_all(driver: Driver, job_ids: list[int], generate: Generate, family: str) -> None:
+    """These jobs, of PROMPTS with SAMPLING, have the answers of `generate`."""
     for job_id, prompt in zip(job_ids, PROMPTS, strict=True):
         assert driver.token_ids(job_id) == generate(family, prompt, NUM_TOKENS)
         assert driver.answer(job_id).reason == "length"
@@ -56,8 +57,8 @@ def test_joins_leaves_and_chunks(
 
 def test_preemption(family: str, model_folder: Callable[[str], Path], generate: Generate) -> None:
     """The cache holds the longest sequence and little more: the newest give way again and again."""
-    one_block = Driver(model_folder(family), block_tokens=4).token_bytes * 4
-    driver = Driver(model_folder(family), block_tokens=4, cache_bytes=one_block * 22)
+    folder = model_folder(family)
+    driver = Driver(folder, **little_cache(folder, 22))
     job_ids = [driver.add_tokens(prompt, SAMPLING) for prompt in PROMPTS]
     driver.run()
     assert driver.engine.stats().num_preemptions >= 2
@@ -69,8 +70,8 @@ def test_prefixes_that_others_have_computed(
     family: str, model_folder: Callable[[str], Path], generate: Generate
 ) -> None:
     """Prompts that begin alike: together, one after another, while one is on its way; blocks are lost."""
-    one_block = Driver(model_folder(family), block_tokens=4).token_bytes * 4
-    driver = Driver(model_folder(family), block_tokens=4, cache_bytes=one_block * 50, max_batched_tokens=24)
+    folder = model_folder(family)
+    driver = Driver(folder, max_batched_tokens=24, **little_cache(folder, 50))
     whole = PROMPTS[7]
     prompts = [whole, whole, whole[:40], whole[:40] + PROMPTS[3], whole[:17], whole]
     job_ids = []

@@ -12,7 +12,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from tests.models import make_adapter
-from tests.workers.llm.driver import GREEDY, Driver, change
+from tests.workers.llm.driver import GREEDY, Driver, change, little_cache
 from tests.workers.llm.test_parity import PROMPTS
 from workers.errors import JobError
 from workers.llm.kernels.packing import Packer
@@ -92,8 +92,7 @@ def test_all_in_one_batch(
 ) -> None:
     """The same prompts under each name, joining and leaving, with blocks lost and found again."""
     folder = model_folder(family)
-    one_block = Driver(folder, block_tokens=4, kernels=kernels).token_bytes * 4
-    settings = {"block_tokens": 4, "cache_bytes": one_block * 40, "max_batched_tokens": 40}
+    settings = little_cache(folder, 40) | {"max_batched_tokens": 40}
     driver = Driver(folder, kernels=kernels, adapters=adapters(family), **settings)
     jobs = []
     for prompt in PROMPTS:

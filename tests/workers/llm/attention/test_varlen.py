@@ -11,16 +11,14 @@ import pytest
 import torch
 
 from tests.workers.llm.conftest import Generate
-from tests.workers.llm.driver import GREEDY, Driver, change
+from tests.workers.llm.driver import GREEDY, Driver, change, little_cache
 from tests.workers.llm.flash import Flash
 from tests.workers.llm.kernels.test_attention import heads, make_batch
-from tests.workers.llm.test_parity import PROMPTS
+from tests.workers.llm.test_parity import NUM_TOKENS, PROMPTS, SAMPLING, expect_all
 from workers.llm.attention.cache import LayerCache, LayerShape
 from workers.llm.attention.scores import Scores
 from workers.llm.attention.varlen import Varlen, VarlenAttention, find_varlen, make_step, step_arrays
 
-NUM_TOKENS = 14
-SAMPLING = change(GREEDY, max_tokens=NUM_TOKENS)
 CPU = torch.device("cpu")
 # gemma2 caps its scores and gpt_oss has sinks: there the common operators stay.
 WITH, WITHOUT = ("llama", "qwen3", "mistral", "gemma3_text", "gpt2"), ("gemma2", "gpt_oss")
@@ -47,13 +45,10 @@ def test_joins_leaves_and_preemption(
     family: str, step_ahead: str, flash: Flash, model_folder: Callable[[str], Path], generate: Generate
 ) -> None:
     folder = model_folder(family)
-    one_block = Driver(folder, block_tokens=4).token_bytes * 4
-    little = {"block_tokens": 4, "cache_bytes": one_block * 24, "max_batched_tokens": 40}
-    driver = Driver(folder, step_ahead=step_ahead, **little)
+    driver = Driver(folder, step_ahead=step_ahead, max_batched_tokens=40, **little_cache(folder, 24))
     job_ids = driver.run_among_leavers(PROMPTS, SAMPLING)
     assert driver.engine.stats().num_preemptions
-    for job_id, prompt in zip(job_ids, PROMPTS, strict=True):
-        assert driver.token_ids(job_id) == generate(family, prompt, NUM_TOKENS)
+    expect_all(driver, job_ids, generate, family)
     assert bool(flash.num_calls) == bool(flash.num_mixed) == (family in WITH)
 
 

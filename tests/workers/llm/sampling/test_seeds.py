@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.llm.driver import Driver, change
+from tests.workers.llm.driver import Driver, change, little_cache
 from workers.messages import Sampling, TextPrompt, TextWork, TokenPrompt
 
 PROMPT = [*range(20, 31)]
@@ -36,8 +36,7 @@ def test_among_others(llama: Path, alone: list[int]) -> None:
 
 
 def test_after_preemption(llama: Path, alone: list[int]) -> None:
-    block_bytes = Driver(llama).token_bytes * 4
-    driver = Driver(llama, block_tokens=4, cache_bytes=block_bytes * 14, prefix_cache=False)
+    driver = Driver(llama, **little_cache(llama, 14), prefix_cache=False)
     job_ids = [driver.add_tokens(PROMPT, SAMPLING) for _ in range(3)]
     driver.run()
     assert driver.engine.stats().num_preemptions

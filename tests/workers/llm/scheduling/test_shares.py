@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.workers.llm.driver import GREEDY, Driver, change
+from tests.workers.llm.driver import GREEDY, Driver, change, little_cache
 from workers.llm.answers.sequence import Answer, Job, Sequence
 from workers.llm.scheduling.shares import Shares
 from workers.messages import Finished, Started
@@ -46,8 +46,7 @@ def test_what_runs_goes_on(one: Driver) -> None:
 
 
 def test_memory_is_taken_from_the_last_in_rank(llama: Path) -> None:
-    token_bytes = Driver(llama).token_bytes
-    driver = Driver(llama, block_tokens=4, cache_bytes=token_bytes * 4 * 12)
+    driver = Driver(llama, **little_cache(llama, 12))
     sampling = change(GREEDY, max_tokens=24)
     expected = driver.generate(PROMPT, sampling).token_ids
     behind, first = (driver.add_tokens(PROMPT, sampling, priority=p) for p in (1, 0))

@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM
 
 from tests.models import FAMILIES, make_model
 from tests.workers.llm.conftest import Generate
-from tests.workers.llm.driver import GREEDY, Driver, change
+from tests.workers.llm.driver import GREEDY, Driver, change, little_cache
+from tests.workers.llm.schedules import ACTIONS, Action, expect_same, play
 from workers.llm.scheduling.lookup import FIRST_HIT_RATE, Chance, Drafter, Index
 from workers.llm.scheduling.speculation import Speculation
 from workers.messages import Failed, Finished, JsonForm, Sampling, TextDelta, TextWork, TokenBias, TokenPrompt
@@ -42,10 +43,6 @@ def looping(tmp_path_factory: pytest.TempPathFactory) -> Path:
             layer.self_attn.o_proj.weight.zero_()
     model.save_pretrained(folder)
     return folder
-
-
-def one_block(folder: Path) -> int:
-    return Driver(folder, block_tokens=4).token_bytes * 4
 
 
 @pytest.mark.parametrize("kernels", ["auto", "off"])
@@ -148,7 +145,7 @@ def test_no_more_tokens_than_asked_for(llama: Path, max_tokens: int) -> None:
 
 def test_nobody_gives_way_to_a_guess(llama: Path) -> None:
     """Where no block is free there is no draft; the blocks of wrong ones are given back at once."""
-    settings = {"block_tokens": 4, "cache_bytes": one_block(llama) * 24, "prefix_cache": False}
+    settings = little_cache(llama, 24) | {"prefix_cache": False}
     plain, driver = Driver(llama, **settings), Driver(llama, **settings, **ON)
     for one in (plain, driver):
         for prompt in ([7] * 30, [8] * 30):
@@ -218,11 +215,6 @@ def test_no_number_among_right_drafts_ends_the_job(looping: Path) -> None:
     assert 0 < end.usage.completion_tokens < 60
 
 
-ACTIONS = st.lists(
-    st.tuples(st.sampled_from("aaasssssscpr"), st.integers(0, 7), st.integers(1, 40)), max_size=50
-)
-
-
 @pytest.mark.parametrize("is_looping", [False, True])
 @settings(max_examples=25, deadline=None)
 @given(
@@ -234,47 +226,23 @@ def test_any_schedule_gives_what_it_gives_without(
     llama: Path,
     looping: Path,
     is_looping: bool,
-    actions: list[tuple[str, int, int]],
+    actions: list[Action],
     settings_: dict[str, int],
 ) -> None:
     """Adds, steps, cancels, pauses and resumes in any order, with little memory."""
     key, folder = f"{is_looping} {settings_}", looping if is_looping else llama
     if key not in drivers:
-        little = {"block_tokens": 4, "cache_bytes": one_block(folder) * 40} | settings_
+        little = little_cache(folder, 40) | settings_
         drivers[key] = Driver(folder, **little, **ON), Driver(folder, **little)
     driver, plain = drivers[key]
-    works: dict[int, tuple[list[int], Sampling, int]] = {}
-    job_ids = [0]
-    for action, choice, size in actions:
-        job_id = job_ids[choice % len(job_ids)]
-        match action:
-            case "a":
-                base = RANDOM if choice % 3 == 0 else GREEDY
-                sampling = change(base, max_tokens=size, seed=size, stop=["a"] if size % 3 == 0 else [])
-                prompt = [20 + choice % 4] * (size % 19) + REPETITIVE[: size % 9 + 1]
-                job_ids.append(driver.add_tokens(prompt, sampling, n=choice % 3 + 1))
-                works[job_ids[-1]] = prompt, sampling, choice % 3 + 1
-            case "s":
-                driver.step()
-            case "c":
-                driver.engine.cancel(job_id)
-            case "p":
-                driver.engine.pause(job_id)
-            case _:
-                driver.engine.resume(job_id)
-    driver.run()
-    for job_id in job_ids:
-        driver.engine.resume(job_id)
-    driver.run()
-    driver.check_idle()
-    for job_id, (prompt, sampling, n) in works.items():
-        alone = plain.add_tokens(prompt, sampling, n=n)
-        plain.run()
-        for index, answer in driver.transcripts[job_id].answers.items():
-            expected = plain.answer(alone, index)
-            is_whole = answer.reason != "cancelled"
-            assert answer.token_ids == expected.token_ids[: None if is_whole else len(answer.token_ids)]
-            assert not is_whole or (answer.text, answer.reason) == (expected.text, expected.reason)
+    expect_same(driver, plain, play(driver, actions, any_work))
+
+
+def any_work(choice: int, size: int) -> TextWork:
+    base = GREEDY if choice % 3 else RANDOM
+    sampling = change(base, max_tokens=size, seed=size, stop=["a"] if size % 3 == 0 else [])
+    prompt = [20 + choice % 4] * (size % 19) + REPETITIVE[: size % 9 + 1]
+    return TextWork([TokenPrompt(prompt)], sampling, n=choice % 3 + 1)
 
 
 @pytest.fixture(scope="module")

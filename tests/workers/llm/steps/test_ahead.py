@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.workers.llm.conftest import Generate
-from tests.workers.llm.driver import GREEDY, Driver, change
-from tests.workers.llm.test_parity import PROMPTS
+from tests.workers.llm.driver import GREEDY, Driver, change, little_cache
+from tests.workers.llm.schedules import ACTIONS, Action, expect_same, play
+from tests.workers.llm.test_parity import PROMPTS, SAMPLING, expect_all
 from workers.llm.answers.sequence import Sequence
 from workers.llm.steps.ahead import Flights
 from workers.messages import Event, Failed, Finished, JsonForm, Sampling, TextDelta, TextWork, TokenPrompt
@@ -63,14 +63,12 @@ def test_joins_leaves_preemption_and_prefixes(
     family: str, kernels: str, model_folder: Callable[[str], Path], generate: Generate
 ) -> None:
     """The answers of `generate`, some of them behind what is known of others."""
-    folder, sampling = model_folder(family), change(GREEDY, max_tokens=14)
-    one_block = Driver(folder, block_tokens=4).token_bytes * 4
-    little = {"block_tokens": 4, "cache_bytes": one_block * 24, "kernels": kernels}
-    driver = Driver(folder, **little, **ON)
-    job_ids = [driver.add_tokens(prompt, sampling) for prompt in PROMPTS]
-    job_ids += driver.run_among_leavers(PROMPTS[::-1], sampling)
-    for job_id, prompt in zip(job_ids, PROMPTS + PROMPTS[::-1], strict=True):
-        assert driver.token_ids(job_id) == generate(family, prompt, 14)
+    folder = model_folder(family)
+    driver = Driver(folder, kernels=kernels, **little_cache(folder, 24), **ON)
+    job_ids = [driver.add_tokens(prompt, SAMPLING) for prompt in PROMPTS]
+    others = driver.run_among_leavers(PROMPTS[::-1], SAMPLING)
+    expect_all(driver, job_ids, generate, family)
+    expect_all(driver, others[::-1], generate, family)
     stats = driver.engine.stats()
     assert stats.num_preemptions > 1
     assert stats.num_shared_tokens > 50
@@ -145,11 +143,8 @@ def test_not_on_a_cpu_and_not_with_drafts(llama: Path, settings_: dict[str, str]
 
 def test_where_blocks_are_short_nobody_is_turned_out_unread(llama: Path) -> None:
     """Who has to give way does so between two steps, as without; then it is ahead again."""
-    block_bytes = Driver(llama).token_bytes * 4
-    drivers = [
-        Driver(llama, block_tokens=4, cache_bytes=block_bytes * 14, prefix_cache=False, **more)
-        for more in ({}, ON)
-    ]
+    little = little_cache(llama, 14) | {"prefix_cache": False}
+    drivers = [Driver(llama, **little, **more) for more in ({}, ON)]
     for each in drivers:
         for seed in range(3):
             each.add_tokens(PROMPT, change(RANDOM, seed=seed))
@@ -188,17 +183,8 @@ def test_a_paused_job_gets_what_was_under_way_and_then_nothing(driver: Driver) -
 
 def test_a_paused_job_keeps_its_memory_until_its_step_has_landed(llama: Path) -> None:
     expected = Driver(llama).generate(PROMPT, RANDOM).token_ids
-    size = Driver(llama).token_bytes * 64
-    driver = guard(Driver(llama, block_tokens=4, cache_bytes=size, prefix_cache=False, **ON))
-    paused = driver.add_tokens(PROMPT, RANDOM)
-    driver.step()
-    driver.engine.pause(paused)
-    driver.add_tokens(PROMPT * 5, change(RANDOM, max_tokens=5))
-    driver.run()
-    assert driver.engine.stats().num_preemptions == 1
-    driver.engine.resume(paused)
-    driver.run()
-    assert driver.token_ids(paused) == expected
+    driver = guard(Driver(llama, **little_cache(llama, 16), prefix_cache=False, **ON))
+    assert driver.generate_paused(PROMPT, RANDOM, 1).token_ids == expected
 
 
 def test_what_is_no_number_hurts_nobody_later(llama: Path) -> None:
@@ -208,7 +194,7 @@ def test_what_is_no_number_hurts_nobody_later(llama: Path) -> None:
     driver = Driver(llama, block_tokens=8, prefix_cache=False, **ON)
     bad, good = driver.add_tokens(PROMPT * 3, RANDOM, n=2), driver.add_tokens(PROMPT, RANDOM)
     driver.step()
-    spoil(driver, driver.engine._jobs[bad].sequences[0].block_table)
+    driver.spoil(bad)
     driver.run()
     assert isinstance(driver.transcripts[bad].end, Failed)
     assert driver.token_ids(good) == expected[0]
@@ -222,7 +208,7 @@ def test_nor_does_it_where_the_job_had_left(llama: Path) -> None:
     driver = Driver(llama, block_tokens=8, prefix_cache=False, **ON)
     job_id = driver.add_tokens(PROMPT, RANDOM)
     driver.step()
-    spoil(driver, driver.engine._jobs[job_id].sequences[0].block_table)
+    driver.spoil(job_id)
     driver.step()
     assert is_ahead(driver)
     driver.engine.cancel(job_id)
@@ -231,13 +217,6 @@ def test_nor_does_it_where_the_job_had_left(llama: Path) -> None:
     for attention in driver.runner._attentions:
         assert attention.cache.keys.isfinite().all()
         assert attention.cache.values.isfinite().all()
-
-
-def spoil(driver: Driver, blocks: list[int]) -> None:
-    with torch.inference_mode():
-        for attention in driver.runner._attentions:
-            attention.cache.keys[blocks] = torch.nan
-            attention.cache.values[blocks] = torch.nan
 
 
 @pytest.mark.parametrize("num_prompt_tokens", [97, 98, 99, 100])
@@ -268,48 +247,25 @@ def test_a_step_takes_the_time_of_its_device(driver: Driver, monkeypatch: pytest
     assert noted == [2] * 6 + [1] * 6
 
 
-ACTIONS = st.lists(
-    st.tuples(st.sampled_from("aaasssscpr"), st.integers(0, 7), st.integers(1, 40)), max_size=40
-)
-
-
 @settings(max_examples=40, deadline=None)
 @given(actions=ACTIONS, settings_=st.sampled_from([{}, {"max_batched_tokens": 5}, {"max_num_seqs": 2}]))
 def test_any_schedule_gives_what_it_gives_without(
     drivers: dict[str, tuple[Driver, Driver]],
     llama: Path,
-    actions: list[tuple[str, int, int]],
+    actions: list[Action],
     settings_: dict[str, int],
 ) -> None:
     """Adds, steps, cancels, pauses and resumes in any order, with little memory; every reason of ending."""
     if str(settings_) not in drivers:
-        little = {"block_tokens": 4, "cache_bytes": Driver(llama).token_bytes * 80} | settings_
+        little = little_cache(llama, 20) | settings_
         drivers[str(settings_)] = guard(Driver(llama, **little, **ON)), Driver(llama, **little)
     driver, plain = drivers[str(settings_)]
-    works: dict[int, tuple[list[int], Sampling, int]] = {}
-    job_ids = [0]
-    for action, choice, size in actions:
-        job_id = job_ids[choice % len(job_ids)]
-        match action:
-            case "a":
-                work = PROMPT[: size % 9 + 1] * (1 + choice % 2), wish(choice, size), choice % 3 + 1
-                job_ids.append(driver.add_tokens(work[0], work[1], n=work[2]))
-                works[job_ids[-1]] = work
-            case "s":
-                driver.step()
-            case "c":
-                driver.engine.cancel(job_id)
-            case "p":
-                driver.engine.pause(job_id)
-            case _:
-                driver.engine.resume(job_id)
-    driver.run()
-    for job_id in job_ids:
-        driver.engine.resume(job_id)
-    driver.run()
-    driver.check_idle()
-    for job_id, (prompt, sampling, n) in works.items():
-        expect_same(driver, job_id, plain, plain.add_tokens(prompt, sampling, n=n))
+    expect_same(driver, plain, play(driver, actions, any_work))
+
+
+def any_work(choice: int, size: int) -> TextWork:
+    prompt = TokenPrompt(PROMPT[: size % 9 + 1] * (1 + choice % 2))
+    return TextWork([prompt], wish(choice, size), n=choice % 3 + 1)
 
 
 def wish(choice: int, size: int) -> Sampling:
@@ -324,19 +280,6 @@ def wish(choice: int, size: int) -> Sampling:
         {"top_logprobs": 1},
     ]
     return change(base, **kinds[(choice + size) % len(kinds)])
-
-
-def expect_same(driver: Driver, job_id: int, plain: Driver, alone: int) -> None:
-    plain.run()
-    for index, answer in driver.transcripts[job_id].answers.items():
-        expected = plain.answer(alone, index)
-        is_whole = answer.reason != "cancelled"
-        assert answer.token_ids == expected.token_ids[: None if is_whole else len(answer.token_ids)]
-        assert not is_whole or (answer.text, answer.reason) == (expected.text, expected.reason)
-    end, expected_end = driver.transcripts[job_id].end, plain.transcripts[alone].end
-    assert isinstance(end, Finished) and isinstance(expected_end, Finished)
-    if end.reason != "cancelled":
-        assert end.usage.completion_tokens == expected_end.usage.completion_tokens
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,14 @@ from torch import Tensor
 from tests.models import make_adapter
 from tests.workers.llm.attention.test_varlen import stand_in
 from tests.workers.llm.conftest import Generate
-from tests.workers.llm.driver import GREEDY, Driver, change
+from tests.workers.llm.driver import Driver, little_cache
 from tests.workers.llm.flash import Flash
-from tests.workers.llm.test_parity import PROMPTS
+from tests.workers.llm.test_parity import NUM_TOKENS, PROMPTS, SAMPLING, expect_all
 from workers.llm.loading import prepare
 from workers.llm.scheduling.chunks import Chunk
 from workers.llm.steps.batch import Batch
 from workers.llm.steps.graphs import MAX_ROWS, Recorder, Room, padded_rows, row_sizes
 
-NUM_TOKENS = 14
-SAMPLING = change(GREEDY, max_tokens=NUM_TOKENS)
 ON: dict[str, Any] = {"block_tokens": 4, "cuda_graphs": True}
 
 
@@ -70,15 +68,13 @@ def test_joins_leaves_and_preemption(
     family: str, step_ahead: str, tape: Tape, model_folder: Callable[[str], Path], generate: Generate
 ) -> None:
     folder = model_folder(family)
-    one_block = Driver(folder, block_tokens=4).token_bytes * 4
-    little = {"cache_bytes": one_block * 24, "max_batched_tokens": 40, "max_num_seqs": 6}
-    driver = Driver(folder, step_ahead=step_ahead, **little, **ON)
+    little = little_cache(folder, 24) | {"max_batched_tokens": 40, "max_num_seqs": 6}
+    driver = Driver(folder, step_ahead=step_ahead, **(ON | little))
     assert tape.sizes == [6, 4, 2, 1]
     tape.replayed.clear()
     job_ids = driver.run_among_leavers(PROMPTS, SAMPLING)
     assert driver.engine.stats().num_preemptions
-    for job_id, prompt in zip(job_ids, PROMPTS, strict=True):
-        assert driver.token_ids(job_id) == generate(family, prompt, NUM_TOKENS)
+    expect_all(driver, job_ids, generate, family)
     assert {1, 2, 4} <= set(tape.replayed)
 
 
@@ -97,8 +93,7 @@ def test_batches_with_more_rows_are_computed(
     assert tape.sizes == [4, 2, 1]
     job_ids = [driver.add_tokens(prompt, SAMPLING) for prompt in PROMPTS]
     driver.run()
-    for job_id, prompt in zip(job_ids, PROMPTS, strict=True):
-        assert driver.token_ids(job_id) == generate("llama", prompt, NUM_TOKENS)
+    expect_all(driver, job_ids, generate, "llama")
 
 
 def test_batches_with_adapters_are_computed(tape: Tape, llama: Path, tmp_path: Path) -> None:

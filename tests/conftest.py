@@ -82,9 +82,8 @@ def image_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceP
     from tests.image_models import save_sd
 
     folder = tmp_path_factory.mktemp("image_service")
-    path = folder / "sluice.toml"
-    path.write_text(IMAGE_SETTINGS.format(folder=save_sd(folder / "sd")))
-    with ServiceProcess(folder, "--config", str(path)) as service:
+    settings = IMAGE_SETTINGS.format(folder=save_sd(folder / "sd"))
+    with ServiceProcess(folder, config=settings) as service:
         yield service
         service.wait_ready()
         service.check_serves()

@@ -31,10 +31,17 @@ FREE_PORTS = range(12_000, 30_000)
 class ServiceProcess:
     """Runs the service on a free port of 127.0.0.1, its log in `folder`. Use as a context manager.
 
+    `config` is the text of its settings file, which is put there too; by default it has none of its own.
     `http` is a client of it, for requests one after another.
     """
 
-    def __init__(self, folder: Path, *flags: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *flags: str, config: str = "", env: Mapping[str, str] | None = None
+    ) -> None:
+        if config:
+            path = folder / "sluice.toml"
+            path.write_text(config)
+            flags = ("--config", str(path), *flags)
         self.log_path = folder / "service.log"
         self._command = [sys.executable, "-m", "service", "--port", "0", "--set", "log.format=json", *flags]
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE__")}

@@ -68,8 +68,7 @@ def service(echo_service: ServiceProcess) -> Iterator[ServiceProcess]:
 @pytest.fixture(scope="session")
 def started_strict_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     folder = tmp_path_factory.mktemp("strict_service")
-    (folder / "sluice.toml").write_text(STRICT)
-    with ServiceProcess(folder, "--config", str(folder / "sluice.toml")) as service:
+    with ServiceProcess(folder, config=STRICT) as service:
         yield service
         assert service.stop() == 0
 

@@ -38,8 +38,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
     folder = tmp_path_factory.mktemp("adapters")
     base = make_model(folder / "base", "llama")
     paths = {name: make_adapter(folder / name, base, seed) for seed, name in enumerate(NAMES[1:])}
-    (folder / "sluice.toml").write_text(SETTINGS.format(base=base, **paths))
-    with ServiceProcess(folder, "--config", str(folder / "sluice.toml")) as service:
+    with ServiceProcess(folder, config=SETTINGS.format(base=base, **paths)) as service:
         yield service
         service.check_serves()
         assert service.stop() == 0

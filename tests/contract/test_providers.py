@@ -78,7 +78,7 @@ def gateway(
     """A service whose providers are the echo service and the played upstream."""
     folder = tmp_path_factory.mktemp("gateway")
     (folder / "key").write_text("sk-from-a-file\n")
-    (folder / "sluice.toml").write_text(f"""
+    settings = f"""
         [models.echo]
         engine = "echo"
         path = "echo"
@@ -103,8 +103,8 @@ def gateway(
         [providers.broken]
         kind = "anthropic"
         base_url = "{upstream}/broken"
-    """)
-    with ServiceProcess(folder, "--config", str(folder / "sluice.toml")) as service:
+    """
+    with ServiceProcess(folder, config=settings) as service:
         yield service
         service.check_serves()
         assert service.stop() == 0

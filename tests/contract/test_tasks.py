@@ -42,8 +42,7 @@ CSV = "city,people,area\nUlm,100,10\nBonn,300,\nKöln,1100,30\n"
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """The example's tasks, the misbehaving ones, and an echo model, each with a worker of its own."""
     folder = tmp_path_factory.mktemp("tasks_service")
-    (folder / "sluice.toml").write_text(SETTINGS)
-    with ServiceProcess(folder, "--config", str(folder / "sluice.toml")) as service:
+    with ServiceProcess(folder, config=SETTINGS) as service:
         yield service
         service.wait_ready()
         service.check_serves()
@@ -294,10 +293,8 @@ def test_deadline(service: ServiceProcess, tmp_path: Path) -> None:
 
 
 def test_tasks_are_closed_when_the_service_leaves(tmp_path: Path) -> None:
-    (tmp_path / "sluice.toml").write_text(SETTINGS)
-    path = tmp_path / "left"
-    flags = ("--config", str(tmp_path / "sluice.toml"), "--set", "http.drain_timeout_s=0")
-    with ServiceProcess(tmp_path, *flags) as service, flood(service, path) as answer:
+    path, flags = tmp_path / "left", ("--set", "http.drain_timeout_s=0")
+    with ServiceProcess(tmp_path, *flags, config=SETTINGS) as service, flood(service, path) as answer:
         events = sse.events(answer)
         next(events)
         service.process.terminate()

@@ -18,9 +18,7 @@ def service(echo_service: ServiceProcess) -> Iterator[ServiceProcess]:
 def strict_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """The contract's strict service, with a worker that is quickly replaced."""
     folder = tmp_path_factory.mktemp("strict_e2e")
-    (folder / "sluice.toml").write_text(STRICT)
-    flags = ("--config", str(folder / "sluice.toml"), "--set", "workers.restart_backoff_s=0.05")
-    with ServiceProcess(folder, *flags) as service:
+    with ServiceProcess(folder, "--set", "workers.restart_backoff_s=0.05", config=STRICT) as service:
         yield service
         service.check_serves("sk-alice")
         assert service.stop() == 0

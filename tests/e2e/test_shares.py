@@ -20,8 +20,7 @@ max_num_seqs = 1
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     folder = tmp_path_factory.mktemp("shares")
-    (folder / "sluice.toml").write_text(SETTINGS)
-    with ServiceProcess(folder, "--config", str(folder / "sluice.toml")) as service:
+    with ServiceProcess(folder, config=SETTINGS) as service:
         yield service
         service.wait_idle("sk-alice")
         assert service.stop() == 0

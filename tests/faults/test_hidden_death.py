@@ -35,8 +35,7 @@ path = "echo"
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     folder = tmp_path_factory.mktemp("hidden_death")
-    (folder / "sluice.toml").write_text(SETTINGS)
-    with ServiceProcess(folder, "--config", str(folder / "sluice.toml")) as service:
+    with ServiceProcess(folder, config=SETTINGS) as service:
         yield service
         service.check_serves()
         assert service.stop() == 0

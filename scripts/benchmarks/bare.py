@@ -50,7 +50,9 @@ def linears_of(model: nn.Module) -> list[Callable[[int], object]]:
 
 def _call(product: nn.Module) -> Callable[[int], object]:
     assert isinstance(product, Product | nn.Linear)
-    num_inputs, dtype = product.in_features, product.weight.dtype
+    num_inputs = product.in_features
+    # Packed weights may have another dtype than what they are multiplied with.
+    dtype = product.dtype if isinstance(product, Product) else product.weight.dtype
     return lambda num_rows: product(torch.ones(1, num_rows, num_inputs, dtype=dtype))
 
 

@@ -106,13 +106,13 @@ class KernelPair:
 
     def __init__(self, down: KernelProduct, up: KernelProduct) -> None:
         self._down, self._up = down, up
-        self._in_bytes = down.in_features * down.weight.itemsize
-        self._out_bytes = up.out_features * up.weight.itemsize
+        self._in_bytes = down.in_features * down.dtype.itemsize
+        self._out_bytes = up.out_features * up.dtype.itemsize
 
     def call(self, x: int, output: int, rows: AdaptedRows) -> None:
         """Onto these rows of the output, by addresses."""
         _, start, stop = rows
-        narrow = self._down.weight.new_empty((stop - start) * self._down.out_features)
+        narrow = torch.empty((stop - start) * self._down.out_features, dtype=self._down.dtype)
         middle, target = narrow.data_ptr(), output + start * self._out_bytes
         self._down.call(x + start * self._in_bytes, None, middle, stop - start)
         self._up.call(middle, target, target, stop - start)

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 FLAGS = ("-O3", "-march=native", "-std=gnu11", "-shared", "-fPIC", "-pthread")
-PARTS = ("kernels.c", "pool.inc", "typed.inc", "attention.inc", "products.inc")
+PARTS = ("kernels.c", "pool.inc", "typed.inc", "attention.inc", "weights.inc", "products.inc")
 SOURCES = [Path(__file__).with_name(name) for name in PARTS]
 TIMEOUT_S = 120.0
 

@@ -191,13 +191,23 @@ int has_products_bfloat16(void) { return 1; }
 int has_products_bfloat16(void) { return 0; }
 #endif
 
+#include "weights.inc"
+
 #define NAME(name) NAME_(name, TYPE)
 #define NAME_(name, type) NAME__(name, type)
 #define NAME__(name, type) name##_##type
+// Products are named by their weights too.
+#define BY(name) BY_(name, TYPE, WEIGHT)
+#define BY_(name, type, weight) BY__(name, type, weight)
+#define BY__(name, type, weight) name##_##type##_##weight
 
 #define TYPE float
 #include "typed.inc"
 #include "attention.inc"
+#define WEIGHT float
+#include "products.inc"
+#undef WEIGHT
+#define WEIGHT bfloat16
 #include "products.inc"
 #undef TYPE
 #define TYPE bfloat16

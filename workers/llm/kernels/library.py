@@ -2,9 +2,10 @@
 
 import ctypes
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from workers.llm.kernels.build import BuildError, library_path
 
@@ -34,6 +35,14 @@ class StepStruct(ctypes.Structure):
     ]
 
 
+class Packing(NamedTuple):
+    """How weights lie for products, and the functions that know it."""
+
+    dtype: torch.dtype
+    pack: Any
+    product: Any
+
+
 class Kernels:
     """The functions for one dtype. What they promise stands above each in the C text."""
 
@@ -45,8 +54,24 @@ class Kernels:
         self.rms_norm = _function(library, f"rms_norm_{suffix}", [Address] * 3 + numbers + [ctypes.c_float])
         self.gate = _function(library, f"gate_{suffix}", [Address] * 2 + numbers + [ctypes.c_int64])
         self.has_products = bool(library[f"has_products_{suffix}"]())
-        self.pack = _function(library, f"pack_{suffix}", [Address] * 2 + numbers)
-        self.product = _function(library, f"product_{suffix}", [Address] * 5 + numbers + [ctypes.c_int64])
+        self._whole = _packing(library, dtype, dtype)
+        self._half = _packing(library, dtype, torch.bfloat16)
+        self._fits = _function(library, "fits_bfloat16", [Address, ctypes.c_int64], ctypes.c_int)
+
+    def packing_for(self, weight: Tensor) -> Packing:
+        """As bfloat16 what is that in float32 too, as its model was saved: half to read, the same product.
+
+        `weight` is contiguous.
+        """
+        is_half = self.dtype == torch.float32 and self._fits(weight.data_ptr(), weight.numel())
+        return self._half if is_half else self._whole
+
+
+def _packing(library: ctypes.CDLL, dtype: torch.dtype, packed: torch.dtype) -> Packing:
+    suffix = f"{SUFFIXES[dtype]}_{SUFFIXES[packed]}"
+    sizes = [ctypes.c_int64] * 3
+    pack = _function(library, f"pack_{suffix}", [Address] * 2 + sizes[:2])
+    return Packing(packed, pack, _function(library, f"product_{suffix}", [Address] * 5 + sizes))
 
 
 def _function(library: ctypes.CDLL, name: str, arguments: list[Any], result: Any = None) -> Any:

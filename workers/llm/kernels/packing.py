@@ -126,3 +126,10 @@ def products(model: nn.Module) -> list[nn.Module]:
         elif isinstance(module, Product) or is_linear(module):
             found[module] = None
     return list(found)
+
+
+def packed_sizes(model: nn.Module) -> dict[str, int]:
+    """How many products are our kernels', how many of these have weights of 16 bits, and the bytes of all."""
+    weights = [product.weight for product in products(model) if isinstance(product, KernelProduct)]
+    num_half = sum(weight.itemsize == 2 for weight in weights)
+    return {"products": len(weights), "in_16_bits": num_half, "bytes": sum(w.nbytes for w in weights)}

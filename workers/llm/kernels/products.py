@@ -38,9 +38,10 @@ class Product(nn.Module):
     weight: Tensor  # packed
     bias: Tensor | None
 
-    def __init__(self, num_outputs: int, num_inputs: int) -> None:
+    def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        self.out_features, self.in_features = num_outputs, num_inputs
+        self.out_features, self.in_features = weight.shape
+        self.dtype = weight.dtype  # of inputs and outputs
 
 
 class KernelProduct(Product):
@@ -50,17 +51,18 @@ class KernelProduct(Product):
 
     def __init__(self, kernels: Kernels, weight: Tensor, bias: Tensor | None, pages: Pages) -> None:
         """Its weight lies in `pages`."""
-        super().__init__(*weight.shape)
+        super().__init__(weight)
         weight = weight.detach().contiguous()
         num_padded = -(-self.out_features // PANEL) * PANEL
-        self.weight = pages.take((num_padded, self.in_features), weight.dtype)
-        kernels.pack(weight.data_ptr(), self.weight.data_ptr(), *weight.shape)
+        packing = kernels.packing_for(weight)
+        self.weight = pages.take((num_padded, self.in_features), packing.dtype)
+        packing.pack(weight.data_ptr(), self.weight.data_ptr(), *weight.shape)
         self.bias = None if bias is None else bias.detach().contiguous()
-        self._product = kernels.product
+        self._product = packing.product
         self._pointers = (self.weight.data_ptr(), None if self.bias is None else self.bias.data_ptr())
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-1] != self.in_features or x.dtype != self.weight.dtype:
+        if x.shape[-1] != self.in_features or x.dtype != self.dtype:
             raise ValueError(f"a product of {self.in_features} inputs got {x.dtype} {tuple(x.shape)}")
         x = x if x.is_contiguous() else x.contiguous()
         output = x.new_empty(*x.shape[:-1], self.out_features)
@@ -84,7 +86,7 @@ class DnnProduct(Product):
     delta: Addend | None = None
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        super().__init__(*weight.shape)
+        super().__init__(weight)
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
         self.bias = None if bias is None else bias.detach()
         self._op = torch.ops.mkldnn._linear_pointwise.default

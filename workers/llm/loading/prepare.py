@@ -12,6 +12,7 @@ from workers.llm.attention.cache import LayerShape
 from workers.llm.attention.varlen import Varlen, find_varlen
 from workers.llm.kernels.build import BuildError
 from workers.llm.kernels.library import Kernels, kernels_for
+from workers.llm.kernels.packing import packed_sizes
 from workers.llm.kernels.swap import optimise
 from workers.llm.kernels.trial import make_batch
 from workers.llm.loading import memory
@@ -64,6 +65,8 @@ def prepare(name: str, loaded: LoadedModel, settings: ModelSettings) -> Prepared
         runner.erase(list(range(-(-sum(CHUNKS) // settings.block_tokens))))
         _settle(loaded, runner, None, num_blocks * settings.block_tokens, settings.block_tokens)
         has_graphs = False
+    if isinstance(kernels, Kernels):
+        log.info("weights packed", extra={"model": name, **packed_sizes(loaded.model)})
     if has_graphs:
         _record(name, loaded, settings, made)
     return made

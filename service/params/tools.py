@@ -11,7 +11,6 @@ from workers.messages import CallForm, Form, JsonForm, ToolCall
 FunctionName = Annotated[str, Meta(pattern="^[a-zA-Z0-9_.-]{1,64}$")]
 IsFunction = Annotated[str, Meta(pattern="^function$")]
 ANY_OBJECT = b'{"type":"object"}'
-NO_SCHEMA = Raw(b"null")
 
 
 class Function(Struct):

@@ -6,8 +6,6 @@ out: superseded messages go -> who can wait waits for room -> who takes nothing 
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from aiohttp import WSCloseCode, WSMsgType
@@ -155,16 +153,8 @@ class Connection:
 
     # End
 
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """While an answer is on its way the service's leaving waits for its end."""
-        self.begin_work()
-        try:
-            yield
-        finally:
-            self.end_work()
-
     def begin_work(self) -> None:
+        """An answer is on its way: until `end_work` the service's leaving waits for it."""
         self._num_working += 1
 
     def end_work(self) -> None:

@@ -49,10 +49,6 @@ class Rooms(Generic[R]):
     def __iter__(self) -> Iterator[R]:
         return iter(self._rooms.values())
 
-    @property
-    def num_members(self) -> int:
-        return sum(len(room.members) for room in self)
-
     @contextmanager
     def enter(self, caller: str, name: str, connection: Connection) -> Iterator[R]:
         """The room of that name, made for its first member, with one member more."""

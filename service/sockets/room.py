@@ -46,9 +46,6 @@ class Rooms(Generic[R]):
     def __len__(self) -> int:
         return len(self._rooms)
 
-    def __iter__(self) -> Iterator[R]:
-        return iter(self._rooms.values())
-
     @contextmanager
     def enter(self, caller: str, name: str, connection: Connection) -> Iterator[R]:
         """The room of that name, made for its first member, with one member more."""

@@ -1,11 +1,11 @@
 """How much of a long prompt is computed in one step beside others' tokens."""
 
+from workers.llm.scheduling.estimates import mixed
+
 # Up to this a prompt is let in as it is: computed in pieces it would make the batch grow too slowly.
 MAX_SHORT_TOKENS = 128
 # Less than this is not worth a step's fixed costs: a prompt must come to its end.
 MIN_TOKENS = 4
-# Share of a new measurement in the estimates.
-WEIGHT = 0.2
 # One step in so many goes without long prompts: answers grow, and what their step takes with them.
 STEPS_PER_LOOK = 32
 
@@ -42,19 +42,15 @@ class Pace:
         """What a step has taken."""
         self._num_unseen = self._num_unseen + 1 if num_prompt_tokens else 0
         if not num_prompt_tokens:
-            self._decode_s = _mixed(self._decode_s, step_s)
+            self._decode_s = mixed(self._decode_s, step_s)
         elif not num_decodes:
-            self._token_s = _mixed(self._token_s, step_s / num_prompt_tokens)
+            self._token_s = mixed(self._token_s, step_s / num_prompt_tokens)
         elif self._decode_s:
             self._note_beside(num_prompt_tokens, step_s - self._decode_s)
 
     def _note_beside(self, num_prompt_tokens: int, rest_s: float) -> None:
         """The rest of a step may be less than nothing: on a busy machine only its mean tells something."""
-        self._rest_s = _mixed(self._rest_s, rest_s)
-        self._rest_tokens = _mixed(self._rest_tokens, num_prompt_tokens)
+        self._rest_s = mixed(self._rest_s, rest_s)
+        self._rest_tokens = mixed(self._rest_tokens, num_prompt_tokens)
         # Nor may the mean say that prompts are free: then they are cheap.
         self._token_s = max(self._rest_s, 0.1 * self._decode_s) / self._rest_tokens
-
-
-def _mixed(old: float, new: float) -> float:
-    return old + WEIGHT * (new - old) if old else new

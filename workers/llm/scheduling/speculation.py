@@ -7,10 +7,9 @@ an answer is the same with drafts and without, greedy or not.
 """
 
 from workers.llm.answers.sequence import Sequence
+from workers.llm.scheduling.estimates import mixed
 from workers.llm.scheduling.lookup import FIRST_DRAFT_TOKENS, Chance, Drafter
 
-# Share of a new measurement in the estimates.
-WEIGHT = 0.2
 # After so many steps in which drafts were too dear one is tried again: the clock may have been noisy, and
 # texts change.
 MAX_REFUSALS = 64
@@ -30,10 +29,11 @@ class Costs:
     def note(self, num_decodes: int, num_drafts: int, step_s: float) -> None:
         """What a step without prompts has taken."""
         if not num_drafts:
-            _mix(self._step_s, num_decodes, step_s)
+            self._step_s[num_decodes] = mixed(self._step_s.get(num_decodes, 0.0), step_s)
         elif plain_s := self._step_s.get(num_decodes):
             # A noisy clock may say that drafts were free: then they were cheap, not free.
-            _mix(self._draft_s, num_decodes, max(step_s - plain_s, 0.01 * step_s) / num_drafts)
+            draft_s = max(step_s - plain_s, 0.01 * step_s) / num_drafts
+            self._draft_s[num_decodes] = mixed(self._draft_s.get(num_decodes, 0.0), draft_s)
 
     def ratio(self, num_decodes: int) -> float | None:
         """What a draft adds to a step as a share of it; None before it was tried."""
@@ -125,8 +125,3 @@ class Speculation:
             chance = self._chances[sequence.job.sampling.temperature > 0]
             sequence.drafter = Drafter(sequence.token_ids, chance)
         return sequence.drafter
-
-
-def _mix(values: dict[int, float], key: int, new: float) -> None:
-    old = values.get(key, new)
-    values[key] = old + WEIGHT * (new - old)
